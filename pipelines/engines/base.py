@@ -1,0 +1,94 @@
+"""The engine protocol: a batch of requests in, their samples out.
+
+Where it stands: the feed (`pipelines/feed.py`) asks, one engine file each answers. The decision to question:
+`generate` takes a *list*. Engines that schedule by themselves (vLLM, servers) say `batch_size = 1` and get one
+call per request, all at once; engines that need a static batch (transformers) get the same fixed groups on every
+run, so that an interrupted run repeats the very same arithmetic and ends with the same bytes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from prefdata.records import Message
+
+FinishReason = Literal["stop", "length", "error"]
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 keep the whole vocabulary."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_new_tokens: int = 1024
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt. `messages` refer to `images` by index (`MediaRef`); `prefix` is the assistant text to continue."""
+
+    id: str
+    messages: tuple[Message, ...]
+    images: tuple[Path | bytes, ...] = ()
+    prefix: str = ""
+    n: int = 1
+    sampling: Sampling = Sampling()
+    seed: int | None = None
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One generated response. `text` is what follows the prefix, byte for byte: `prefix + text` is the answer."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    seed: int | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back for one request: its samples, or the one-sentence reason why there are none."""
+
+    id: str
+    samples: tuple[Sample, ...] = ()
+    error: str | None = None
+    prompt_tokens: int = 0
+
+
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine can do. A run that needs more is refused before it starts.
+
+    seeded: the same request and seed give the same samples. template_hash: hash of the chat template in use.
+    """
+
+    images: bool
+    prefix: bool
+    seeded: bool
+    template_hash: str
+    model_hash: str
+
+
+class Engine(Protocol):
+    """What generates. `start` loads the model, `generate` may be awaited many times at once, `close` frees all."""
+
+    name: str
+    batch_size: int
+
+    async def start(self) -> Abilities: ...
+
+    async def generate(self, batch: Sequence[Request]) -> list[Reply]: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text without special tokens, by the model's own tokenizer."""
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        ...
+
+    def rendered(self, request: Request) -> str:
+        """The prompt as the model will see it, for the probe, `--dry-run` and the template hash."""
+        ...
+
+    async def close(self) -> None: ...

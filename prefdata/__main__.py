@@ -1,0 +1,5 @@
+"""`python -m prefdata` is the same program as `prefdata`."""
+
+from prefdata.cli.main import main
+
+main()

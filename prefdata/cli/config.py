@@ -1,0 +1,170 @@
+"""One typed struct per command is the only source of its flags, its YAML keys, its help and its checks.
+
+A field is written once:
+
+    batch_size: Annotated[int, Meta(ge=1, description="Rows asked of the engine at a time.")] = 1
+
+and becomes `--batch-size INTEGER`, the YAML key `batch_size` (or `batch-size`), the line of `--help` with its
+default, and the check with its sentence. Flags win over the file, the file over the defaults. Positional
+arguments and short names are named in `Meta(extra={"argument": True})` / `Meta(extra={"flags": ["-o"]})`.
+"""
+
+import logging
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+import msgspec
+
+from prefdata.errors import PrefdataError
+from prefdata.progress import log, set_up_logging
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+class Command(click.Command):
+    """A click command that knows its place in `prefdata --help`."""
+
+    section: str = ""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the examples as they are typed: no re-wrapping."""
+        if self.epilog:
+            formatter.write("\nExamples:\n")
+            for line in self.epilog.strip().splitlines():
+                formatter.write(f"  {line.strip()}\n")
+
+
+def config_command(
+    config: type[C], *, name: str, section: Literal["Data", "Generate", "Train"], examples: str
+) -> Callable[[Callable[[C], int | None]], Command]:
+    """Make a command of a function that takes `config` and returns an exit code (None is 0).
+
+    The function's docstring is the help text, `examples` the lines shown under it.
+    """
+
+    def decorate(function: Callable[[C], int | None]) -> Command:
+        fields = msgspec.structs.fields(config)
+        hints = typing.get_type_hints(config, include_extras=True)
+
+        def callback(**given: Any) -> None:
+            set_verbosity(given.pop("quiet"), given.pop("verbose"))
+            file = given.pop("config")
+            flags = {key: value for key, value in given.items() if value is not None and value != ()}
+            values = read_config(file, config) | flags if file else flags
+            code = function(build(config, values, list(flags)))
+            if code:
+                raise SystemExit(code)
+
+        command = Command(
+            name=name,
+            callback=callback,
+            params=[_parameter(field, hints[field.name]) for field in fields] + _common(),
+            help=function.__doc__,
+            epilog=examples,
+            no_args_is_help=any(field.required for field in fields),
+        )
+        command.section = section
+        return command
+
+    return decorate
+
+
+def build(config: type[C], values: dict[str, Any], flags: list[str]) -> C:
+    """Check `values` against the struct. The error names the flag (or YAML key), the value and what is expected."""
+    missing = [f.name for f in msgspec.structs.fields(config) if f.required and f.name not in values]
+    if missing:
+        names = ", ".join("--" + name.replace("_", "-") for name in missing)
+        raise PrefdataError(f"Missing {names}; give it on the command line or in the --config file.")
+    try:
+        return msgspec.convert(values, config, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        expected, _, place = text.partition(" - at `$.")
+        key = place.split("[")[0].split(".")[0].rstrip("`")
+        shown = "--" + key.replace("_", "-") if key in flags else key
+        raise PrefdataError(f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}.") from error
+
+
+def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
+    """Read a YAML file whose keys are the flags' names (dashes or underscores)."""
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise PrefdataError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+    except UnicodeDecodeError as error:
+        raise PrefdataError(f"{path}: not a UTF-8 text file; a YAML file of `flag: value` lines is needed.") from error
+    if not isinstance(loaded, dict):
+        raise PrefdataError(f"{path}: a mapping of `flag: value` lines is needed at the top level.")
+    values = {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    known = {field.name for field in msgspec.structs.fields(config)}
+    for key in values:
+        if key not in known:
+            raise PrefdataError(f"{path}: unknown key `{key}`; known keys: {', '.join(sorted(known))}.")
+    return values
+
+
+def set_verbosity(quiet: bool, verbose: bool) -> None:
+    """Set how much the run says: errors only, the usual, or everything with tracebacks."""
+    set_up_logging()
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def _common() -> list[click.Parameter]:
+    return [
+        click.Option(["--config"], metavar="FILE.yaml", help="Read flags from a YAML file; flags given here win."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Say more; show tracebacks."),
+    ]
+
+
+def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
+    meta = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)), msgspec.Meta())
+    extra = meta.extra or {}
+    base = _strip(hint)
+    multiple = get_origin(base) is tuple
+    item = get_args(base)[0] if multiple else base
+    kind, is_flag = _click_type(item)
+    if extra.get("argument"):
+        nargs = -1 if multiple else 1
+        return click.Argument([field.name], type=kind, nargs=nargs, required=False, metavar=extra.get("metavar"))
+    long = "--" + field.name.replace("_", "-")
+    names = [*extra.get("flags", ()), f"{long}/--no-{long[2:]}" if is_flag else long, field.name]
+    help_text = (meta.description or "") + _default_text(field)
+    # With `default=None` "not given" can be told from "given the default", so that a file's value survives.
+    return click.Option(
+        names, type=None if is_flag else kind, default=None, multiple=multiple, help=help_text, metavar=extra.get("metavar")
+    )
+
+
+def _default_text(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "  [required]"
+    if field.default in (msgspec.NODEFAULT, None, "", (), False):
+        return ""
+    return f"  [default: {'on' if field.default is True else field.default}]"
+
+
+def _strip(hint: Any) -> Any:
+    """Remove Annotated and `| None` layers."""
+    while True:
+        if hasattr(hint, "__metadata__"):
+            hint = hint.__origin__
+        elif get_origin(hint) in (Union, types.UnionType):
+            hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        else:
+            return hint
+
+
+def _click_type(base: Any) -> tuple[click.ParamType, bool]:
+    base = _strip(base)
+    if base is bool:
+        return click.BOOL, True
+    if get_origin(base) is Literal:
+        return click.Choice([str(value) for value in get_args(base)]), False
+    return ({int: click.INT, float: click.FLOAT}.get(base, click.STRING)), False

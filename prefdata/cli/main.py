@@ -1,0 +1,91 @@
+"""The `prefdata` program: a group of commands found through the entry-point group `prefdata.commands`.
+
+Commands of `pipelines` and `trainers` join the same way a third party's would, so this file imports neither.
+A command's module is imported only when it is asked for or listed, and none imports an engine or torch at the
+top, which keeps `prefdata --help` fast.
+"""
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from prefdata import __version__
+from prefdata.cli.config import Command
+from prefdata.errors import EXIT_STOPPED, EXIT_USAGE, PrefdataError, from_os_error
+
+SECTIONS = ("Data", "Generate", "Train")
+
+
+class Group(click.Group):
+    """Commands by entry point, listed by section."""
+
+    def _found(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group="prefdata.commands")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all installed commands."""
+        return sorted(self._found())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        entry = self._found().get(cmd_name)
+        if entry is None:
+            return None
+        command = entry.load()
+        if not isinstance(command, click.Command):
+            raise PrefdataError(f"The plug-in {entry.value} for `{cmd_name}` is not a command; uninstall or mend it.")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands under Data, Generate and Train."""
+        rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
+        for name, entry in sorted(self._found().items()):
+            command = entry.load()
+            section = command.section if isinstance(command, Command) else "Other"
+            rows.setdefault(section, []).append((name, command.get_short_help_str(limit=90)))
+        for section, commands in rows.items():
+            if commands:
+                with formatter.section(section):
+                    formatter.write_dl(commands)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="prefdata")
+def cli() -> None:
+    """Validate, convert, make and train on multimodal preference data.
+
+    \b
+    Start here:
+      prefdata demo --out demo-out        the whole road on a bundled model, on a CPU, in minutes
+      prefdata validate pairs.jsonl       what is wrong with my data?
+    """
+
+
+def main() -> None:
+    """Run the program; every problem ends as one sentence and an exit code."""
+    verbose = "-v" in sys.argv[1:] or "--verbose" in sys.argv[1:]
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        hint = _usage_hint(error)
+        click.echo(f"error: {message}{hint}", err=True)
+        sys.exit(EXIT_USAGE)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("Stopped. Run the same command again to go on where it stopped.", err=True)
+        sys.exit(EXIT_STOPPED)
+    except (PrefdataError, OSError) as error:
+        if verbose:
+            raise
+        problem = from_os_error(error) if isinstance(error, OSError) else error
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(problem.exit_code)
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" See `{context.command_path} --help`." if context is not None else ""

@@ -1,0 +1,75 @@
+"""What a person sees while a command works: a bar on a terminal, plain lines elsewhere, nothing with `-q`."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger("prefdata")
+
+# Without a terminal (a batch job's log file) one line per so many seconds is enough.
+_LINE_EVERY_SECONDS = 30.0
+
+
+class Progress:
+    """Counts finished units; `advance` may carry a short note such as rates or kept/dropped counts."""
+
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = None
+        if log.isEnabledFor(logging.INFO) and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units as finished."""
+        self.done += count
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._line(note)
+
+    def close(self, note: str = "") -> None:
+        """Finish; without a terminal the last line is printed."""
+        if self._bar is not None:
+            self._bar.close()
+        else:
+            self._line(note)
+
+    def _line(self, note: str) -> None:
+        seconds = time.monotonic() - self._started
+        share = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
+        rate = self.done / seconds if seconds > 0 else 0.0
+        log.info("%s: %s %s, %.1f s, %.1f/s%s", self.what, share, self.unit, seconds, rate, f", {note}" if note else "")
+
+
+@contextmanager
+def progress(what: str, total: int | None = None, unit: str = "rows") -> Iterator[Progress]:
+    """A `Progress` that is closed at the end, whatever happens."""
+    shown = Progress(what, total, unit)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def say(message: str) -> None:
+    """A plain line for the user on standard error; silent with `-q`."""
+    log.info("%s", message)
+
+
+def set_up_logging() -> None:
+    """Send the program's own lines to standard error, as they are."""
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.propagate = False
+        log.setLevel(logging.INFO)

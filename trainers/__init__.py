@@ -1,0 +1,1 @@
+"""Training: preference pairs in, a model out."""
