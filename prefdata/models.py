@@ -20,8 +20,12 @@ def resolve_model(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
-            raise PrefdataError(f"{name}: no config.json in this folder; a model folder as transformers saves it is needed.")
+            raise PrefdataError(
+                f"{name}: no config.json in this folder; a model folder as transformers saves it is needed."
+            )
         return str(path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
-    raise PrefdataError(f"{name}: no such model folder; name a folder with a config.json, owner/name, or `demo`.")
+    raise PrefdataError(
+        f"{name}: no such model folder; name a folder with a config.json, owner/name, or `demo`."
+    )

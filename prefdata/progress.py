@@ -47,7 +47,15 @@ class Progress:
         seconds = time.monotonic() - self._started
         share = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
         rate = self.done / seconds if seconds > 0 else 0.0
-        log.info("%s: %s %s, %.1f s, %.1f/s%s", self.what, share, self.unit, seconds, rate, f", {note}" if note else "")
+        log.info(
+            "%s: %s %s, %.1f s, %.1f/s%s",
+            self.what,
+            share,
+            self.unit,
+            seconds,
+            rate,
+            f", {note}" if note else "",
+        )
 
 
 @contextmanager

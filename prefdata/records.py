@@ -104,7 +104,9 @@ def unplaced(messages: tuple[Message, ...], media: tuple[Media, ...]) -> tuple[i
     return tuple(index for index in range(len(media)) if index not in placed)
 
 
-def place_media(messages: tuple[Message, ...], media: tuple[Media, ...], separator: str = "\n") -> tuple[Message, ...]:
+def place_media(
+    messages: tuple[Message, ...], media: tuple[Media, ...], separator: str = "\n"
+) -> tuple[Message, ...]:
     """Put unplaced media, each followed by `separator`, at the front of the first user turn, as consumers do."""
     missing = unplaced(messages, media)
     if not missing:

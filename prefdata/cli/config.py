@@ -86,7 +86,9 @@ def build(config: type[C], values: dict[str, Any], flags: list[str]) -> C:
         expected, _, place = text.partition(" - at `$.")
         key = place.split("[")[0].split(".")[0].rstrip("`")
         shown = "--" + key.replace("_", "-") if key in flags else key
-        raise PrefdataError(f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}.") from error
+        raise PrefdataError(
+            f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}."
+        ) from error
 
 
 def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
@@ -98,7 +100,9 @@ def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise PrefdataError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
     except UnicodeDecodeError as error:
-        raise PrefdataError(f"{path}: not a UTF-8 text file; a YAML file of `flag: value` lines is needed.") from error
+        raise PrefdataError(
+            f"{path}: not a UTF-8 text file; a YAML file of `flag: value` lines is needed."
+        ) from error
     if not isinstance(loaded, dict):
         raise PrefdataError(f"{path}: a mapping of `flag: value` lines is needed at the top level.")
     values = {str(key).replace("-", "_"): value for key, value in loaded.items()}
@@ -117,7 +121,9 @@ def set_verbosity(quiet: bool, verbose: bool) -> None:
 
 def _common() -> list[click.Parameter]:
     return [
-        click.Option(["--config"], metavar="FILE.yaml", help="Read flags from a YAML file; flags given here win."),
+        click.Option(
+            ["--config"], metavar="FILE.yaml", help="Read flags from a YAML file; flags given here win."
+        ),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
         click.Option(["-v", "--verbose"], is_flag=True, help="Say more; show tracebacks."),
     ]
@@ -132,13 +138,20 @@ def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
     kind, is_flag = _click_type(item)
     if extra.get("argument"):
         nargs = -1 if multiple else 1
-        return click.Argument([field.name], type=kind, nargs=nargs, required=False, metavar=extra.get("metavar"))
+        return click.Argument(
+            [field.name], type=kind, nargs=nargs, required=False, metavar=extra.get("metavar")
+        )
     long = "--" + field.name.replace("_", "-")
     names = [*extra.get("flags", ()), f"{long}/--no-{long[2:]}" if is_flag else long, field.name]
     help_text = (meta.description or "") + _default_text(field)
     # With `default=None` "not given" can be told from "given the default", so that a file's value survives.
     return click.Option(
-        names, type=None if is_flag else kind, default=None, multiple=multiple, help=help_text, metavar=extra.get("metavar")
+        names,
+        type=None if is_flag else kind,
+        default=None,
+        multiple=multiple,
+        help=help_text,
+        metavar=extra.get("metavar"),
     )
 
 
@@ -161,10 +174,12 @@ def _strip(hint: Any) -> Any:
             return hint
 
 
-def _click_type(base: Any) -> tuple[click.ParamType, bool]:
+def _click_type(base: Any) -> tuple[click.ParamType[Any], bool]:
     base = _strip(base)
     if base is bool:
         return click.BOOL, True
     if get_origin(base) is Literal:
         return click.Choice([str(value) for value in get_args(base)]), False
-    return ({int: click.INT, float: click.FLOAT}.get(base, click.STRING)), False
+    if base is int:
+        return click.INT, False
+    return (click.FLOAT if base is float else click.STRING), False

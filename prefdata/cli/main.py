@@ -34,14 +34,21 @@ class Group(click.Group):
             return None
         command = entry.load()
         if not isinstance(command, click.Command):
-            raise PrefdataError(f"The plug-in {entry.value} for `{cmd_name}` is not a command; uninstall or mend it.")
+            raise PrefdataError(
+                f"The plug-in {entry.value} for `{cmd_name}` is not a command; uninstall or mend it."
+            )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands under Data, Generate and Train."""
         rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for name, entry in sorted(self._found().items()):
-            command = entry.load()
+            try:
+                command = entry.load()
+            except ImportError as error:
+                # One broken plug-in must not take the help of all others away.
+                rows.setdefault("Not usable", []).append((name, f"cannot be loaded: {error}"))
+                continue
             section = command.section if isinstance(command, Command) else "Other"
             rows.setdefault(section, []).append((name, command.get_short_help_str(limit=90)))
         for section, commands in rows.items():
