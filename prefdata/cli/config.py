@@ -55,7 +55,7 @@ def config_command(
             file = given.pop("config")
             flags = {key: value for key, value in given.items() if value is not None and value != ()}
             values = read_config(file, config) | flags if file else flags
-            code = function(build(config, values, list(flags)))
+            code = function(build(config, values, list(flags), file or ""))
             if code:
                 raise SystemExit(code)
 
@@ -73,11 +73,11 @@ def config_command(
     return decorate
 
 
-def build(config: type[C], values: dict[str, Any], flags: list[str]) -> C:
-    """Check `values` against the struct. The error names the flag (or YAML key), the value and what is expected."""
+def build(config: type[C], values: dict[str, Any], flags: list[str], file: str = "") -> C:
+    """Check `values` against the struct. The error names the flag (or file and key), the value and what is expected."""
     missing = [f.name for f in msgspec.structs.fields(config) if f.required and f.name not in values]
     if missing:
-        names = ", ".join("--" + name.replace("_", "-") for name in missing)
+        names = ", ".join(_shown(config, name) for name in missing)
         raise PrefdataError(f"Missing {names}; give it on the command line or in the --config file.")
     try:
         return msgspec.convert(values, config, strict=False)
@@ -85,7 +85,7 @@ def build(config: type[C], values: dict[str, Any], flags: list[str]) -> C:
         text = str(error)
         expected, _, place = text.partition(" - at `$.")
         key = place.split("[")[0].split(".")[0].rstrip("`")
-        shown = "--" + key.replace("_", "-") if key in flags else key
+        shown = "--" + key.replace("_", "-") if key in flags else f"{file}: {key}"
         raise PrefdataError(
             f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}."
         ) from error
@@ -129,8 +129,18 @@ def _common() -> list[click.Parameter]:
     ]
 
 
+def _shown(config: type[msgspec.Struct], name: str) -> str:
+    """What a user calls a field: its metavar for an argument, else its flag."""
+    extra = _meta(typing.get_type_hints(config, include_extras=True)[name]).extra or {}
+    return str(extra.get("metavar", name.upper())) if extra.get("argument") else "--" + name.replace("_", "-")
+
+
+def _meta(hint: Any) -> msgspec.Meta:
+    return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)), msgspec.Meta())
+
+
 def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
-    meta = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)), msgspec.Meta())
+    meta = _meta(hint)
     extra = meta.extra or {}
     base = _strip(hint)
     multiple = get_origin(base) is tuple
@@ -158,7 +168,9 @@ def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
 def _default_text(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "  [required]"
-    if field.default in (msgspec.NODEFAULT, None, "", (), False):
+    if field.default is msgspec.NODEFAULT or field.default is None or field.default is False:
+        return ""
+    if field.default in ("", ()):
         return ""
     return f"  [default: {'on' if field.default is True else field.default}]"
 
