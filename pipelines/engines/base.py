@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
+import xxhash
 
 from prefdata.records import Message
 
@@ -54,6 +55,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sample, ...] = ()
     error: str | None = None
     prompt_tokens: int = 0
+
+
+def sample_seed(request: Request, index: int) -> int:
+    """The seed of sample `index` (63 bits): it hangs on the request alone, never on order, batch or shard."""
+    return xxhash.xxh3_64_intdigest(f"{request.seed}/{request.id}/{index}".encode()) >> 1
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):

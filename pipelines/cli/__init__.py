@@ -1,0 +1,1 @@
+"""The generation commands, one file each; none imports an engine or torch before it runs."""

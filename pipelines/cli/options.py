@@ -1,0 +1,198 @@
+"""Flags that the generation commands share: engine, sampling, run. A command's config inherits the last it needs.
+
+Names and meanings are those of the original scripts, so that their command lines keep working; a flag that an
+engine cannot honour is refused with a sentence by that engine, never ignored. The chain is linear (engine ->
+sampling -> run) because msgspec structs cannot inherit from two parents with fields.
+"""
+
+import os
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from pipelines.engines.base import Sampling
+from prefdata.errors import PrefdataError
+
+EngineName = Literal["transformers", "vllm", "replay"]
+DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+# Enough to fill a continuous-batching engine, few enough to hold their images in memory.
+_IN_FLIGHT = 256
+
+# Settings that do not change a single byte of the result: a run may be resumed with other values.
+NEUTRAL = frozenset(
+    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
+)
+
+
+class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which model, on which engine."""
+
+    checkpoint: Annotated[
+        str,
+        Meta(
+            description="Model folder, hub name owner/name, or `demo` for the bundled model.",
+            extra={"metavar": "M"},
+        ),
+    ]
+    engine: Annotated[EngineName, Meta(description="What generates; see docs/generate.md.")] = "transformers"
+    dtype: Annotated[
+        DTypeName, Meta(description="Number type of the weights; auto takes the checkpoint's own.")
+    ] = "auto"
+    tp: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            description="Tensor-parallel size; the environment variable TP is read where it is not given.",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            description="Questions asked together: a static batch (transformers: 16), in flight (others: 256).",
+        ),
+    ] = None
+    session_len: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            description="Context length: a question that does not fit with its answer is dropped with a reason.",
+        ),
+    ] = None
+    cache_max_entry_count: Annotated[
+        float | None,
+        Meta(gt=0, le=1, description="Share of GPU memory for the KV cache (engines that manage one)."),
+    ] = None
+    vit_batch_size: Annotated[
+        int | None,
+        Meta(ge=1, description="Images per vision-encoder batch (engines that have such a setting)."),
+    ] = None
+    dynamic: Annotated[bool, Meta(description="Cut images into tiles (InternVL models).")] = False
+    max_num: Annotated[int, Meta(ge=1, description="Most tiles of one image, with --dynamic.")] = 6
+    num_workers: Annotated[int, Meta(ge=1, description="Threads that read images ahead.")] = 8
+    engine_arg: Annotated[
+        tuple[str, ...],
+        Meta(description="Extra setting for the engine; may be repeated.", extra={"metavar": "K=V"}),
+    ] = ()
+    trust_remote_code: Annotated[
+        bool, Meta(description="Run Python code that a checkpoint brings along.")
+    ] = False
+
+    @property
+    def in_flight(self) -> int:
+        """Most requests at once for an engine that schedules by itself."""
+        return self.batch_size or _IN_FLIGHT
+
+    @property
+    def tensor_parallel(self) -> int:
+        """`--tp`, else the environment variable TP (as the original scripts read it), else 1."""
+        if self.tp is not None:
+            return self.tp
+        given = os.environ.get("TP", "1")
+        if not given.isdigit() or int(given) < 1:
+            raise PrefdataError(
+                f"The environment variable TP is {given!r}; a whole number of at least 1 is needed."
+            )
+        return int(given)
+
+    @property
+    def engine_args(self) -> dict[str, str]:
+        """`--engine-arg` as a mapping."""
+        pairs = {}
+        for given in self.engine_arg:
+            key, equals, value = given.partition("=")
+            if not equals or not key:
+                raise PrefdataError(f"--engine-arg {given!r}: write it as key=value.")
+            pairs[key.replace("-", "_")] = value
+        return pairs
+
+
+class SamplingOptions(EngineOptions, kw_only=True, frozen=True):
+    """How answers are drawn."""
+
+    num_return_sequences: Annotated[int, Meta(ge=1, description="Samples per question.")] = 1
+    temperature: Annotated[float, Meta(ge=0, description="0 is greedy.")] = 0.7
+    top_k: Annotated[int, Meta(ge=0, description="Draw from the k most likely tokens; 0 keeps all.")] = 50
+    top_p: Annotated[
+        float, Meta(gt=0, le=1, description="Draw from the most likely tokens that hold this share.")
+    ] = 1.0
+    max_new_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] = 2048
+    seed: Annotated[int, Meta(description="Same input, settings and seed: same bytes out.")] = 0
+
+    def sampling(self) -> Sampling:
+        """The engine's view of these flags."""
+        return Sampling(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            max_new_tokens=self.max_new_tokens,
+        )
+
+
+class RunOptions(SamplingOptions, kw_only=True, frozen=True):
+    """What is asked and where the run lives."""
+
+    prompt_path: Annotated[
+        str, Meta(description="Input rows, one JSON object per line.", extra={"metavar": "FILE"})
+    ]
+    out_dir: Annotated[
+        str,
+        Meta(
+            description="The run goes to OUT_DIR/<model>/<input>...; run again to resume.",
+            extra={"metavar": "DIR"},
+        ),
+    ] = "sampled_outputs"
+    image_root: Annotated[
+        str | None,
+        Meta(
+            description="Folder that image paths are relative to; default: beside the input file, then here.",
+            extra={"metavar": "DIR"},
+        ),
+    ] = None
+    sample_max_num: Annotated[
+        int | None,
+        Meta(ge=1, description="Take at most so many rows: a seeded uniform draw without replacement."),
+    ] = None
+    sample_start_idx: Annotated[int, Meta(ge=0, description="Leave out the first rows of the input.")] = 0
+    shard: Annotated[
+        str | None,
+        Meta(
+            description="Do part I of N (0-based), or `slurm` to read its variables; join with merge-runs.",
+            extra={"metavar": "I/N"},
+        ),
+    ] = None
+
+    @property
+    def shard_of(self) -> tuple[int, int]:
+        """`(index, count)` of `--shard`; `(0, 1)` without it.
+
+        Slurm's variables are read only when asked for: a batch script with 8 tasks that starts one process would
+        otherwise silently do an eighth of the work.
+        """
+        if self.shard is None:
+            return 0, 1
+        text = _slurm_shard() if self.shard == "slurm" else self.shard
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+            raise PrefdataError(f"--shard {self.shard}: write I/N with 0 <= I < N, such as 0/8, or `slurm`.")
+        return int(index), int(count)
+
+
+def identity(options: EngineOptions) -> dict[str, Any]:
+    """The settings that decide the bytes of the result: what `run.json` holds and a resumed run must repeat."""
+    values: dict[str, Any] = msgspec.to_builtins(options)
+    return {key: value for key, value in values.items() if key not in NEUTRAL} | {
+        "tp": options.tensor_parallel
+    }
+
+
+def _slurm_shard() -> str:
+    for index, count in (("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if index in os.environ and count in os.environ:
+            first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0")) if "ARRAY" in index else 0
+            return f"{int(os.environ[index]) - first}/{os.environ[count]}"
+    raise PrefdataError(
+        "--shard slurm: neither an array job's nor a task's Slurm variables are set; write --shard I/N."
+    )
