@@ -1,0 +1,109 @@
+"""Small readers and writers shared by the formats: media lists, turns under `from`/`value`, extra keys."""
+
+from typing import Any
+
+from prefdata.formats.base import Found, Turn
+from prefdata.formats.dialect import Splitter
+from prefdata.records import Media, MediaKind, Message, PreferencePair, Record, Role, Text
+
+
+def media_of(row: dict[str, Any], key: str, kind: MediaKind = "image") -> list[Found]:
+    """The media under one key: a path or URL, a list of them, or structs {bytes, path} as parquet holds them."""
+    value = row.get(key)
+    if isinstance(value, list):
+        return [found for index, item in enumerate(value) for found in _one(item, f"{key}[{index}]", kind)]
+    return _one(value, key, kind)
+
+
+def _one(value: Any, field: str, kind: MediaKind) -> list[Found]:
+    if isinstance(value, str) and value:
+        return [Found(Media(uri=value, kind=kind), field)]
+    if isinstance(value, dict):
+        data, path = value.get("bytes"), value.get("path")
+        if isinstance(data, bytes | bytearray):
+            return [
+                Found(Media(uri=path if isinstance(path, str) else None, data=bytes(data), kind=kind), field)
+            ]
+        if isinstance(path, str) and path:
+            return [Found(Media(uri=path, kind=kind), field)]
+    return []
+
+
+def turns_of(
+    value: Any,
+    field: str,
+    roles: dict[str, Role],
+    splitter: Splitter | None,
+    keys: tuple[str, str] = ("from", "value"),
+) -> list[Turn]:
+    """Turns written as {from, value} (or other keys). Markers are read in user turns only: elsewhere they are text."""
+    turns: list[Turn] = []
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if not isinstance(item, dict):
+            continue
+        said, text = item.get(keys[0]), item.get(keys[1])
+        if not isinstance(said, str) or not isinstance(text, str):
+            continue
+        role = roles.get(said)
+        parts = (
+            splitter.split(text) if splitter and role in ("user", None) else ((Text(text),) if text else ())
+        )
+        turns.append(Turn(role, said, parts, f"{field}[{index}].{keys[1]}"))
+    return turns
+
+
+def user_turn(row: dict[str, Any], key: str, splitter: Splitter) -> list[Turn]:
+    """A flat question as one user turn."""
+    value = row.get(key)
+    return [Turn("user", "user", splitter.split(value), key)] if isinstance(value, str) else []
+
+
+def answer_turn(row: dict[str, Any], key: str) -> list[Turn]:
+    """A flat answer as one assistant turn; markers in it are text."""
+    value = row.get(key)
+    return (
+        [Turn("assistant", "assistant", (Text(value),) if value else (), key)]
+        if isinstance(value, str)
+        else []
+    )
+
+
+def plain_turn(row: dict[str, Any], key: str, role: Role) -> list[Turn]:
+    """A flat text as one turn of the given role; nothing when the key is absent or empty."""
+    value = row.get(key)
+    return [Turn(role, role, (Text(value),), key)] if isinstance(value, str) and value else []
+
+
+def system_and_rest(messages: tuple[Message, ...]) -> tuple[str | None, tuple[Message, ...]]:
+    """A leading system turn's text, and the other turns."""
+    if messages and messages[0].role == "system":
+        return messages[0].text, messages[1:]
+    return None, messages
+
+
+def extras(
+    record: Record, taken: dict[str, Any], *, reads_margin: bool = False
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """(extra keys to add, names that are lost, names that are carried but ignored by the target's readers)."""
+    added: dict[str, Any] = {}
+    lost: list[str] = []
+    carried: list[str] = []
+    if record.id is not None:
+        added["id"] = record.id
+        carried.append("id")
+    if isinstance(record, PreferencePair) and record.margin is not None:
+        added["margin"] = record.margin
+        if not reads_margin:
+            lost.append("margin (carried as an extra key)")
+    for key, value in record.meta.items():
+        if key in taken or key in added:
+            lost.append(key)
+        else:
+            added[key] = value
+            carried.append(key)
+    return added, lost, carried
+
+
+def uris(media: tuple[Media, ...], kind: MediaKind = "image") -> list[str]:
+    """References of the media of one kind."""
+    return [item.uri for item in media if item.kind == kind and item.uri is not None]

@@ -1,0 +1,16 @@
+"""`internvl-sft`: InternVL's chat rows. JSON lines only; its loader raises on a system turn and on a blank line."""
+
+from prefdata.formats.base import Holds
+from prefdata.formats.chat import Chat
+
+
+class InternvlSft(Chat):
+    """InternVL conversations."""
+
+    id = "internvl-sft"
+    title = "InternVL chat conversations"
+    holds = Holds(turns=True, system=False, literal_in_answer=False)
+    sample = (
+        '{"id":0,"image":["a.jpg","b.jpg"],"conversations":[{"from":"human","value":"<image>\\n<image>\\nDiffer?"},'
+        '{"from":"gpt","value":"Yes."}]}'
+    )

@@ -1,0 +1,147 @@
+"""`lf-sharegpt`: LLaMA-Factory's sharegpt rows, as ranking (chosen and rejected are one turn each) or as plain chat.
+
+Read under both pairs of names its `dataset_info.json` files use: `conversations` of {from, value}, `messages` of
+{role, content}. Written as `conversations`, which needs the least configuration. Media are lists under `images`,
+`videos`, `audios`, with exactly one marker each; its converter skips rows where the counts differ.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
+from prefdata.formats.fields import extras, media_of, plain_turn, turns_of, uris
+from prefdata.records import Conversation, MediaKind, PreferencePair, Role
+
+ROLES: dict[str, Role] = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "observation": "tool",
+}
+NAMES: dict[Role, str] = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
+KEYS: dict[MediaKind, str] = {"image": "images", "video": "videos", "audio": "audios"}
+
+
+class Said(msgspec.Struct, rename={"said": "from"}, gc=False):
+    """One turn under {from, value} or {role, content}; a rule asks for one of the two."""
+
+    said: str | None = None
+    value: str | None = None
+    role: str | None = None
+    content: str | None = None
+
+
+class Row(msgspec.Struct, gc=False):
+    """A ranking row, or a conversation without sides."""
+
+    conversations: list[Said] | None = None
+    messages: list[Said] | None = None
+    chosen: Said | None = None
+    rejected: Said | None = None
+    system: str | None = None
+    images: list[str] | None = None
+    videos: list[str] | None = None
+    audios: list[str] | None = None
+
+
+class LfSharegpt(Format):
+    """LLaMA-Factory sharegpt rows."""
+
+    id = "lf-sharegpt"
+    title = "LLaMA-Factory sharegpt rows, ranking or plain"
+    kinds: ClassVar[tuple[Kind, ...]] = ("pair", "conversation")
+    row = Row
+    marker = "<image>"
+    container = "json"
+    holds = Holds(
+        turns=True,
+        system=True,
+        tools=True,
+        kinds=("image", "video", "audio"),
+        literal="never",
+        literal_in_answer=False,
+    )
+    content_keys = frozenset(
+        {"conversations", "messages", "chosen", "rejected", "system", "images", "videos", "audios"}
+    )
+    misspelt: ClassVar[dict[str, str]] = {
+        "conversation": "conversations",
+        "image": "images",
+        "reject": "rejected",
+    }
+    sample = (
+        '[{"conversations":[{"from":"human","value":"<image>Animal?"}],"chosen":{"from":"gpt","value":"Cat"},'
+        '"rejected":{"from":"gpt","value":"Dog"},"images":["c.jpg"]}]'
+    )
+
+    def view(self, row: dict[str, Any]) -> View:
+        """The row with places."""
+        media = [found for kind, key in KEYS.items() for found in media_of(row, key, kind)]
+        splitter = Splitter([found.media for found in media], MARKERS)
+        key = "conversations" if row.get("conversations") is not None else "messages"
+        prompt = plain_turn(row, "system", "system") + _turns(row.get(key), key, splitter)
+        ranked = "chosen" in row or "rejected" in row
+        return View(
+            kind="pair" if ranked else "conversation",
+            prompt=prompt,
+            chosen=_side(row, "chosen"),
+            rejected=_side(row, "rejected"),
+            media=media,
+            slots=splitter.found,
+        )
+
+    def write(self, record: PreferencePair | Conversation) -> Written:
+        """The row of a pair or conversation."""
+        turns = record.prompt if isinstance(record, PreferencePair) else record.messages
+        turns, media = in_reading_order(turns, record.media, leave_single=False)
+        row: dict[str, Any] = {
+            "conversations": [
+                {"from": NAMES[turn.role], "value": join(turn, media, MARKERS)} for turn in turns
+            ]
+        }
+        if isinstance(record, PreferencePair):
+            for key, side in (("chosen", record.chosen), ("rejected", record.rejected)):
+                row[key] = {"from": NAMES[side[0].role], "value": side[0].text}
+        for kind, key in KEYS.items():
+            if found := uris(media, kind):
+                row[key] = found
+        added, lost, carried = extras(record, row)
+        return Written(row | added, tuple(lost), tuple(carried))
+
+    def images(self, row: Row) -> str | list[str] | None:
+        """Images only; videos and audios are looked for by the slow path."""
+        return row.images
+
+    def signature(self, row: Row) -> Signature:
+        """All media, the prompt and both sides."""
+        media = "\0".join((*(row.images or ()), "", *(row.videos or ()), "", *(row.audios or ())))
+        turns = row.conversations if row.conversations is not None else row.messages or []
+        prompt = "\0".join(_said(turn) for turn in turns)
+        chosen, rejected = (_said(side) if side is not None else "" for side in (row.chosen, row.rejected))
+        return media, f"{row.system or ''}\0{prompt}", chosen, rejected
+
+
+def _said(turn: Said) -> str:
+    return f"{turn.said or turn.role}\1{turn.value if turn.value is not None else turn.content}"
+
+
+def _names(item: dict[str, Any]) -> tuple[str, str]:
+    return ("role", "content") if "role" in item or "content" in item else ("from", "value")
+
+
+def _turns(value: Any, field: str, splitter: Splitter) -> list[Turn]:
+    first = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
+    return turns_of(value, field, ROLES, splitter, _names(first))
+
+
+def _side(row: dict[str, Any], key: str) -> list[Turn]:
+    item = row.get(key)
+    if not isinstance(item, dict):
+        return []
+    names = _names(item)
+    turns = turns_of([item], key, ROLES, None, names)
+    return [Turn(turn.role, turn.said, turn.parts, f"{key}.{names[1]}") for turn in turns]

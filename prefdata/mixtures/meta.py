@@ -1,0 +1,175 @@
+"""InternVL's `meta.json`: an object of sources, each {root, annotation, data_augment, repeat_time, length, ...}.
+
+Read leniently (a trailing comma, as in a file that InternVL itself ships, is accepted and reported), written strictly.
+`problems` explains everything that is wrong, for the rules; `parse` keeps what can be used.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prefdata.errors import PrefdataError
+from prefdata.imageheader import Problem
+from prefdata.jsonl import write_json
+from prefdata.mixtures.model import Mixture, Source
+
+KEYS = ("root", "annotation", "data_augment", "max_dynamic_patch", "repeat_time", "length")
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+# A string, or a comma before a closing bracket: only the second is dropped, never one inside a text.
+_TRAILING = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
+
+
+class MetaDocument(msgspec.Struct, frozen=True):
+    """A decoded meta.json. `trailing` are the lines of the commas that had to be ignored."""
+
+    sources: dict[str, Any]
+    trailing: tuple[int, ...] = ()
+    text: bytes = b""
+
+    def line(self, name: str) -> int:
+        """The line on which a source begins."""
+        place = self.text.find(msgspec.json.encode(name))
+        return self.text.count(b"\n", 0, max(place, 0)) + 1
+
+
+def looks_like_meta(data: bytes) -> bool:
+    """Whether the bytes are an object of objects with `annotation`."""
+    try:
+        document = decode_meta(data)
+    except ValueError:
+        return False
+    values = list(document.sources.values())
+    return bool(values) and any(isinstance(value, dict) and "annotation" in value for value in values)
+
+
+def decode_meta(data: bytes) -> MetaDocument:
+    """Decode the text, ignoring trailing commas. Raises ValueError."""
+    try:
+        return _document(data, data, ())
+    except msgspec.DecodeError:
+        lines = tuple(
+            data.count(b"\n", 0, match.start()) + 1 for match in _TRAILING.finditer(data) if match[0] == b","
+        )
+        cleaned = _TRAILING.sub(lambda match: b"" if match[0] == b"," else match[0], data)
+        return _document(cleaned, data, lines)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _document(cleaned: bytes, data: bytes, lines: tuple[int, ...]) -> MetaDocument:
+    value = _DECODER.decode(cleaned.removeprefix(b"\xef\xbb\xbf"))
+    if not isinstance(value, dict):
+        raise ValueError("not an object of sources")
+    return MetaDocument(value, lines, data)
+
+
+def parse(path: Path, document: MetaDocument, image_root: Path | None) -> Mixture:
+    """The mixture of a decoded meta.json. Raises PrefdataError naming the source and the key."""
+    sources = []
+    for name, entry in document.sources.items():
+        for problem in source_problems(name, entry):
+            if problem.code in _FATAL:
+                raise PrefdataError(f"{path}:{document.line(name)}: source {name!r}: {problem.detail}.")
+        sources.append(make_source(path, name, entry, image_root))
+    if not sources:
+        raise PrefdataError(f"{path}: a mixture without sources.")
+    return Mixture(tuple(sources))
+
+
+def make_source(path: Path, name: str, entry: dict[str, Any], image_root: Path | None) -> Source:
+    """One source; its relative paths are looked for beside the meta.json, then in the working directory."""
+    root = entry.get("root")
+    length, tiles = entry.get("length"), entry.get("max_dynamic_patch")
+    return Source(
+        name=name,
+        annotation=_find(path, entry["annotation"]),
+        root=image_root if image_root is not None else _find(path, root) if root else None,
+        repeat_time=Decimal(str(entry.get("repeat_time", 1))),
+        length=length if isinstance(length, int) else None,
+        max_dynamic_patch=tiles if isinstance(tiles, int) else None,
+        data_augment=entry.get("data_augment") is True,
+    )
+
+
+def _find(path: Path, name: str) -> Path:
+    near = path.parent / name
+    return near if near.exists() or not Path(name).exists() else Path(name)
+
+
+_FATAL = frozenset({"PD704", "PD705", "PD707"})
+
+
+def source_problems(name: str, entry: Any) -> Iterator[Problem]:
+    """What is wrong with one source as written, files not looked at."""
+    if not isinstance(entry, dict):
+        yield Problem("PD705", f"is {type(entry).__name__}, an object is needed")
+        return
+    for key, kind, word in (
+        ("annotation", str, "text"),
+        ("root", str, "text"),
+        ("data_augment", bool, "true or false"),
+    ):
+        if key in entry and entry[key] is not None and not isinstance(entry[key], kind):
+            yield Problem("PD705", f"`{key}` is {entry[key]!r}, {word} is needed")
+    if not entry.get("annotation"):
+        yield Problem("PD704", "`annotation` is missing")
+    if "repeat_time" not in entry:
+        yield Problem("PD709", "`repeat_time` is missing")
+    elif _factor(entry["repeat_time"]) is None:
+        yield Problem("PD705", f"`repeat_time` is {entry['repeat_time']!r}, a number above 0 is needed")
+    for key in ("length", "max_dynamic_patch"):
+        value = entry.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            yield Problem("PD705", f"`{key}` is {value!r}, a whole number is needed")
+    for key in entry:
+        if key not in KEYS:
+            yield Problem("PD708", f"`{key}` is not a key of a source")
+
+
+def _factor(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number > 0 else None
+
+
+def write_meta(path: Path, mixture: Mixture) -> None:
+    """Write a mixture as a strict meta.json; paths are written relative to the file where they lie beside it."""
+    path = Path(path)
+    document: dict[str, dict[str, Any]] = {}
+    for source in mixture.sources:
+        if source.name in document:
+            raise PrefdataError(
+                f"{path}: two sources are named {source.name!r}; a meta.json holds each name once."
+            )
+        entry: dict[str, Any] = {
+            "root": _relative(source.root if source.root is not None else source.annotation.parent, path),
+            "annotation": _relative(source.annotation, path),
+            "data_augment": source.data_augment,
+            "repeat_time": _number(source.repeat_time),
+        }
+        if source.max_dynamic_patch is not None:
+            entry["max_dynamic_patch"] = source.max_dynamic_patch
+        if source.length is not None:
+            entry["length"] = source.length
+        document[source.name] = entry
+    write_json(path, document)
+
+
+def _relative(target: Path, path: Path) -> str:
+    whole, folder = os.path.abspath(target), os.path.abspath(path.parent)
+    if whole == folder or whole.startswith(folder.rstrip("/") + "/"):
+        return os.path.relpath(whole, folder)
+    return str(target)
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
