@@ -47,6 +47,9 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             description="Tensor-parallel size; the environment variable TP is read where it is not given.",
         ),
     ] = None
+    pp: Annotated[int | None, Meta(ge=1, description="Pipeline-parallel size (engines that have one).")] = (
+        None
+    )
     batch_size: Annotated[
         int | None,
         Meta(

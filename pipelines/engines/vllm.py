@@ -1,0 +1,285 @@
+"""vLLM in this process (AsyncLLM, V1): tensor- and pipeline-parallel, continuous batching, prefix caching.
+
+Where it stands: the feed asks one request per call and many calls at once; vLLM schedules them. The decision to
+question: environment variables are set here. vLLM reads some settings from nowhere else, before or while it is
+imported, so the following get a value, each only where the user has not set one:
+
+- VLLM_LOGGING_LEVEL=ERROR (INFO with -v), VLLM_LOGGING_STREAM=stderr: standard output belongs to results.
+- VLLM_NO_USAGE_STATS=1: nothing is sent anywhere unless asked for.
+- TORCH_CPP_LOG_LEVEL=ERROR (not with -v): one note per worker about memory binding on CPUs.
+- VLLM_CPU_OMP_THREADS_BIND=nobind and OMP_NUM_THREADS = cores / workers, on a CPU: the default binding needs one
+  NUMA node per worker and fights with everything else that runs on the machine.
+
+On a CPU the KV cache gets a quarter of the free memory, at most 4 GiB (all workers together; VLLM_CPU_KVCACHE_SPACE or
+--cache-max-entry-count say otherwise), and blocks of 32 tokens instead of 128: only whole blocks are shared between
+the samples of a question, and most questions are shorter than 128 tokens.
+
+Seeds: one per sample on GPUs. A seed fixes the draws, not the rounding: what else is in the batch may change the last
+bit of a logit, unless VLLM_BATCH_INVARIANT=1 is set. vLLM's CPU build dies of a request with a seed
+("CPU Generator does not use offset"), so there `seeded` is False and samples carry no seed.
+
+vLLM starts worker processes by `spawn`: a script that uses this class needs `if __name__ == "__main__":`.
+"""
+
+import asyncio
+import gc
+import inspect
+import itertools
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from pipelines.engines import refuse_unsupported
+from pipelines.engines.base import Abilities, FinishReason, Reply, Request, Sample, sample_seed
+from pipelines.engines.identity import model_hash, template_hash
+from pipelines.engines.rendering import Renderer, load_renderer
+from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.models import resolve_model
+from prefdata.progress import log
+
+if TYPE_CHECKING:
+    from pipelines.cli.options import EngineOptions
+
+# The original's context length; a model with less keeps its own.
+_SESSION_LEN = 16384
+_GIB = 1024**3
+_CPU_CACHE_BYTES = 4 * _GIB
+_CPU_CACHE_SHARE = 0.25
+_CPU_BLOCK_TOKENS = 32
+# vLLM's own 5 s are too short for a busy machine: it would kill workers that are about to end by themselves.
+_SHUTDOWN_SECONDS = 30.0
+
+
+class VllmEngine:
+    """One vLLM engine with its workers."""
+
+    name = "vllm"
+    batch_size = 1
+
+    def __init__(self, options: "EngineOptions") -> None:
+        refuse_unsupported(options, "dynamic", "vit_batch_size")
+        self._options = options
+        self._model = resolve_model(options.checkpoint)
+        self._arguments = {key: parse_value(value) for key, value in options.engine_args.items()}
+        self._llm: Any = None
+        self._renderer: Renderer | None = None
+        self._seeded = False
+        self._numbers = itertools.count()
+
+    @property
+    def renderer(self) -> Renderer:
+        """The prompt renderer; loaded by `start`."""
+        if self._renderer is None:
+            self._renderer = load_renderer(self._model, trust_remote_code=self._options.trust_remote_code)
+        return self._renderer
+
+    async def start(self) -> Abilities:
+        """Load the model into the workers (10 s for a small model)."""
+        _set_environment()
+        renderer = self.renderer
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._llm = self._make()
+        except (ValueError, RuntimeError, OSError, AssertionError, NotImplementedError) as error:
+            # Ctrl-C also ends the workers: let the cancellation through before their end is called an error.
+            await asyncio.sleep(0)
+            raise PrefdataError(
+                f"{self._options.checkpoint}: vLLM does not start ({_reason(error)}); see the messages above or add -v."
+            ) from error
+        return Abilities(
+            images=renderer.takes_images,
+            prefix=True,
+            seeded=self._seeded,
+            template_hash=template_hash(renderer.template),
+            model_hash=model_hash(self._model),
+        )
+
+    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
+        """Ask each request of the batch; one that cannot be answered fails alone."""
+        return list(await asyncio.gather(*map(self._answer, batch)))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text by the model's own tokenizer."""
+        return self.renderer.encode(text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids."""
+        return self.renderer.decode(token_ids)
+
+    def rendered(self, request: Request) -> str:
+        """The prompt text exactly as it is sent."""
+        return self.renderer.prompt(request)
+
+    async def close(self) -> None:
+        """Stop the workers and wait for their end."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            knows_timeout = "timeout" in inspect.signature(llm.shutdown).parameters
+            llm.shutdown(**({"timeout": _SHUTDOWN_SECONDS} if knows_timeout else {}))
+            # vLLM shuts down once more when collected; at the interpreter's end that fails with a traceback.
+            del llm
+            gc.collect()
+
+    def _make(self) -> Any:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        options = self._options
+        values: dict[str, Any] = {
+            "model": self._model,
+            "dtype": options.dtype,
+            "tensor_parallel_size": options.tensor_parallel,
+            "pipeline_parallel_size": options.pp or 1,
+            "trust_remote_code": options.trust_remote_code,
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        if current_platform.is_cpu():
+            values |= self._for_cpu()
+        elif options.cache_max_entry_count is not None:
+            values["gpu_memory_utilization"] = options.cache_max_entry_count
+        self._seeded = not current_platform.is_cpu()
+
+        known = inspect.signature(AsyncEngineArgs).parameters
+        for key in self._arguments:
+            if key not in known:
+                raise PrefdataError(
+                    f"--engine-arg {key}: vLLM has no such engine argument; see `vllm serve --help`."
+                )
+        values |= self._arguments
+        config = AsyncEngineArgs(**values).create_engine_config()
+        wanted = options.session_len or _SESSION_LEN
+        if "max_model_len" not in values and config.model_config.max_model_len > wanted:
+            config = AsyncEngineArgs(**values, max_model_len=wanted).create_engine_config()
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+
+    def _for_cpu(self) -> dict[str, Any]:
+        import psutil
+
+        workers = self._options.tensor_parallel * (self._options.pp or 1)
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+        # Compilation takes minutes on a CPU and gains little for the small models that run there.
+        values: dict[str, Any] = {"enforce_eager": True, "block_size": _CPU_BLOCK_TOKENS}
+        if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            free = int(psutil.virtual_memory().available)
+            share = self._options.cache_max_entry_count
+            cache = int(free * share) if share else min(_CPU_CACHE_BYTES, int(free * _CPU_CACHE_SHARE))
+            values["kv_cache_memory_bytes"] = cache // workers
+        return values
+
+    async def _answer(self, request: Request) -> Reply:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        try:
+            prompt = await self._prompt(request)
+            if self._seeded and request.seed is not None and request.sampling.temperature > 0:
+                seeds: list[int | None] = [sample_seed(request, index) for index in range(request.n)]
+                outputs = await asyncio.gather(*(self._ask(request, prompt, 1, seed) for seed in seeds))
+            else:
+                seeds = [None] * request.n
+                outputs = [await self._ask(request, prompt, request.n, None)]
+        except EngineDeadError as error:
+            raise PrefdataError(
+                "vLLM stopped in the middle of the work, its reason stands above; finished work is kept, "
+                "run the same command again to go on.",
+                exit_code=EXIT_DATA,
+            ) from error
+        except (PrefdataError, OSError, ValueError, VLLMClientError, EngineGenerateError) as error:
+            return Reply(id=request.id, error=_reason(error))
+        completions = [completion for output in outputs for completion in output.outputs]
+        samples = tuple(
+            Sample(
+                text=completion.text,
+                token_ids=tuple(completion.token_ids),
+                finish_reason=_finish_reason(completion.finish_reason),
+                seed=seed,
+            )
+            for completion, seed in zip(completions, seeds, strict=True)
+        )
+        return Reply(id=request.id, samples=samples, prompt_tokens=len(outputs[0].prompt_token_ids))
+
+    async def _prompt(self, request: Request) -> dict[str, Any]:
+        text = self.renderer.prompt(request)
+        if not request.images:
+            return {"prompt_token_ids": self.renderer.encode(text)}
+        from prefdata.images import load_rgb
+
+        images = await asyncio.gather(*(asyncio.to_thread(load_rgb, image) for image in request.images))
+        placed = [images[index] for turn in request.messages for index in turn.media_indexes]
+        if len(placed) != len(images):
+            raise PrefdataError(
+                f"{len(images)} images are given but {len(placed)} have a place in the prompt."
+            )
+        return {"prompt": text, "multi_modal_data": {"image": placed}}
+
+    async def _ask(self, request: Request, prompt: dict[str, Any], n: int, seed: int | None) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        sampling = request.sampling
+        parameters = SamplingParams(
+            n=n,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_new_tokens,
+            seed=seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        # The template has written the special tokens; a second <bos> would change the answer.
+        once = {"add_special_tokens": False} if "prompt" in prompt else None
+        name = f"{request.id}-{next(self._numbers)}"
+        stream = self._llm.generate(prompt, parameters, name, tokenization_kwargs=once)
+        async with aclosing(stream):
+            output = [piece async for piece in stream][-1]
+        log.debug(
+            "vllm: %s: %d prompt tokens, %s cached",
+            name,
+            len(output.prompt_token_ids),
+            output.num_cached_tokens,
+        )
+        return output
+
+
+def parse_value(text: str) -> Any:
+    """The value of `--engine-arg key=value`: a YAML scalar, list or mapping (`true`, `2`, `{image: 1}`), else text."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _set_environment() -> None:
+    verbose = log.isEnabledFor(10)
+    defaults = {
+        "VLLM_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TORCH_CPP_LOG_LEVEL": "INFO" if verbose else "ERROR",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _finish_reason(reason: str | None) -> FinishReason:
+    return "stop" if reason == "stop" else "length" if reason == "length" else "error"
+
+
+def _reason(error: BaseException) -> str:
+    """One line of why, without the multi-line forms of validation errors."""
+    import pydantic
+
+    if isinstance(error, pydantic.ValidationError):
+        return "; ".join(item["msg"] for item in error.errors())
+    cause = error.__cause__ if error.__cause__ is not None and not isinstance(error, PrefdataError) else error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return lines[0].rstrip(".")
