@@ -79,9 +79,10 @@ $(TEST_CACHE)/smollm2/config.json: | $(VLLM_STAMP)
 	$(VENV_VLLM)/bin/python tests/support/smollm2.py $(TEST_CACHE)/smollm2
 
 # $(1): the folder. Says in a sentence what is wrong with the Python at hand, before pip says it in a hundred lines.
+# An environment whose pip runs is kept and brought up to date; `make clean` first to change its Python.
 define create_venv
 @$(PYTHON) -c '' 2>/dev/null || { echo "make: there is no '$(PYTHON)' here; install Python 3.11 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old; Python 3.11 or later is needed, name one: make PYTHON=python3.11" >&2; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv, ssl' 2>/dev/null || { echo "make: '$(PYTHON)' has no venv, ensurepip or ssl module; install its venv package (Debian: python3-venv) or name another Python: make PYTHON=/path/to/python3" >&2; exit 1; }
-@$(PYTHON) -m venv $(1)
+@$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1) || { echo "make: '$(PYTHON)' cannot make a virtual environment in $(1); name another Python: make PYTHON=/path/to/python3" >&2; exit 1; }
 endef
