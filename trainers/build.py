@@ -1,0 +1,238 @@
+"""Records -> trees, through the model's own chat template and processor.
+
+Where it stands: reads the mixture, hands trees to `plan.py`. Bad rows end the run with file and line, or are left out
+and counted with `--on-bad-row skip`.
+
+The decision to question: the prompt runs through the processor (which expands image tokens), but answers are cut out
+of the *whole* conversation as the tokenizer alone sees it. An answer's tokens are then exactly those of the whole
+text - never of a piece tokenised on its own - and each image is opened once per prompt. It is right because the prompt
+must be a token prefix of the whole; a template or tokenizer for which that fails is refused, row by row.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.progress import progress
+from prefdata.records import Conversation, Message, PreferencePair, Question, Record, Text, place_media
+from trainers.config import TrainConfig
+from trainers.families import Opened
+from trainers.pixels import PixelStore
+from trainers.trees import BadRow, Branch, Tree
+
+
+@dataclass
+class Grown:
+    """All trees of a run, with what was noticed on the way."""
+
+    trees: list[Tree] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    ends_added: int = 0
+    """Answers whose template writes no end-of-turn token, so that one was appended."""
+
+
+def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
+    """Read the data and make its trees, in the mixture's order."""
+    grown = Grown()
+    limit = config.max_length or opened.max_length
+    maker = TreeMaker(opened, pixels, config.stage != "sft", limit, grown)
+    with progress("trees", unit="rows") as bar:
+        for place, record, folder, root in _records(config):
+            try:
+                grown.trees.append(maker.tree(record, place, folder, root))
+            except BadRow as error:
+                if config.on_bad_row == "fail":
+                    hint = "mend the row, or leave such rows out with --on-bad-row skip"
+                    raise PrefdataError(f"{place}: {error}; {hint}.", exit_code=EXIT_DATA) from error
+                grown.skipped.append(f"{place}: {error}")
+            bar.advance()
+    if not grown.trees:
+        reason = (
+            f" ({len(grown.skipped)} rows were left out, the first: {grown.skipped[0]})"
+            if grown.skipped
+            else ""
+        )
+        raise PrefdataError(f"{config.data}: no row to train on{reason}.", exit_code=EXIT_DATA)
+    return grown
+
+
+def _records(config: TrainConfig) -> Iterator[tuple[str, Record, Path, Path | None]]:
+    """(file:line, record, the file's folder, image root) of every row, with repeats as the mixture asks."""
+    from random import Random
+
+    from prefdata import mixtures, readers
+
+    mixture = mixtures.load(Path(config.data), Path(config.image_root) if config.image_root else None)
+    for source in mixture.sources:
+        rows = [
+            (f"{source.annotation}:{row.line}", row.record, source.annotation.parent, source.root)
+            for row in readers.read_rows(source.annotation, source.format)
+        ]
+        whole, part = divmod(source.repeat_time, 1)
+        for _ in range(int(whole)):
+            yield from rows
+        extra = Random(f"{config.seed}:{source.name}").sample(
+            range(len(rows)), round(len(rows) * float(part))
+        )
+        for index in sorted(extra):
+            yield rows[index]
+
+
+class TreeMaker:
+    """Makes one tree of one record for one model."""
+
+    def __init__(
+        self, opened: Opened, pixels: PixelStore, needs_pairs: bool, limit: int, grown: Grown
+    ) -> None:
+        self.opened, self.pixels = opened, pixels
+        self.needs_pairs, self.limit, self.grown = needs_pairs, limit, grown
+        self._texts: dict[str, tuple[int, ...]] = {}
+
+    def tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
+        """The tree of `record`; raises BadRow with the reason when there is none."""
+        prompt, answers = self._turns(record)
+        images = self._images(record, folder, root)
+        everything = place_media((*prompt, *answers[0]), record.media)
+        prompt = everything[: len(prompt)]
+        if any(turn.media_indexes for turn in everything[len(prompt) :]):
+            raise BadRow("has an image inside an answer, which cannot be trained on")
+        plain = self._ids(prompt, opens_answer=True)
+        trunk = self._trunk(prompt, plain, images)
+        branches = tuple(
+            self._branch(prompt, answer, plain, liked=not number) for number, answer in enumerate(answers)
+        )
+        tree = Tree(place, trunk, branches, ((0, 1),) if len(branches) == 2 else (), images)
+        if tree.longest > self.limit:
+            raise BadRow(
+                f"has {tree.longest} tokens of prompt and answer, more than the {self.limit} allowed by "
+                + ("--max-length" if self.limit != self.opened.max_length else "the model")
+            )
+        return tree
+
+    def _turns(self, record: Record) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
+        if isinstance(record, Question):
+            raise BadRow("is a question without a pair of answers")
+        if isinstance(record, PreferencePair):
+            sides = [record.chosen, record.rejected] if self.needs_pairs else [record.chosen]
+            for name, side in zip(("chosen", "rejected"), sides, strict=False):
+                if not any(turn.role == "assistant" and turn.text.strip() for turn in side):
+                    raise BadRow(f"has an empty `{name}` answer")
+            return record.prompt, sides
+        assert isinstance(record, Conversation)
+        if self.needs_pairs:
+            raise BadRow("is a conversation without a rejected answer; train it with --stage sft")
+        first = next((i for i, turn in enumerate(record.messages) if turn.role == "assistant"), None)
+        if first is None:
+            raise BadRow("has no assistant turn, so no supervised token")
+        return record.messages[:first], [record.messages[first:]]
+
+    def _images(self, record: Record, folder: Path, root: Path | None) -> tuple[Path | bytes, ...]:
+        from prefdata import images
+
+        if not record.media:
+            return ()
+        if not self.opened.takes_images:
+            raise BadRow("has an image, but this model reads text only")
+        found: list[Path | bytes] = []
+        for media in record.media:
+            if media.kind != "image":
+                raise BadRow(f"has a {media.kind}, which is not supported")
+            if media.data is not None:
+                found.append(media.data)
+            else:
+                try:
+                    found.append(images.resolve(str(media.uri), root, folder))
+                except (PrefdataError, OSError, ValueError) as error:
+                    raise BadRow(f"image {media.uri}: {str(error).rstrip('.')}") from error
+        return tuple(found)
+
+    def _trunk(
+        self, prompt: tuple[Message, ...], plain: tuple[int, ...], images: tuple[Path | bytes, ...]
+    ) -> tuple[int, ...]:
+        token = self.opened.image_token_id
+        if plain.count(token) != len(images) and token is not None:
+            raise BadRow(f"has {len(images)} images but {plain.count(token)} image places in its prompt")
+        if not images:
+            return plain
+        trunk = self.pixels.run(self._text(prompt, opens_answer=True), images)
+        tail = plain[len(plain) - plain[::-1].index(token) :]
+        if trunk[len(trunk) - len(tail) :] != tail:
+            raise BadRow(
+                "gets other tokens from the processor than from the tokenizer, so its answers cannot be placed"
+            )
+        return trunk
+
+    def _branch(
+        self, prompt: tuple[Message, ...], answer: tuple[Message, ...], plain: tuple[int, ...], *, liked: bool
+    ) -> Branch:
+        whole = self._ids((*prompt, *answer))
+        _prefix(plain, whole, "prompt")
+        ids = list(whole[len(plain) :])
+        supervised = [False] * len(ids)
+        for number, turn in enumerate(answer):
+            if turn.role != "assistant":
+                continue
+            before = (*prompt, *answer[:number])
+            head = self._ids(before, opens_answer=True) if number else plain
+            end = whole if number == len(answer) - 1 else self._ids((*before, turn))
+            _prefix(head, whole, "conversation so far")
+            _prefix(end, whole, "conversation so far")
+            start, stop = len(head) - len(plain), len(end) - len(plain)
+            stop = self._end_of_turn(ids, start, stop)
+            supervised[start:stop] = [True] * (stop - start)
+        last = max((i for i, wanted in enumerate(supervised) if wanted), default=-1)
+        if last < 0:
+            raise BadRow("has no supervised token")
+        ids, supervised = ids[: last + 1], supervised[: last + 1]
+        if ids[-1] not in self.opened.end_ids:
+            ids.append(self.opened.tokenizer.eos_token_id)
+            supervised.append(True)
+            self.grown.ends_added += 1
+        return Branch(tuple(ids), tuple(supervised), liked)
+
+    def _end_of_turn(self, ids: list[int], start: int, stop: int) -> int:
+        """Where supervision ends: behind the turn's last end token; what the template adds after it is blank."""
+        ends = [i for i in range(start, stop) if ids[i] in self.opened.end_ids]
+        if not ends:
+            return stop
+        rest = self.opened.tokenizer.decode(ids[ends[-1] + 1 : stop])
+        if rest.strip():
+            raise BadRow(f"goes on with {rest.strip()[:40]!r} behind its end-of-turn token")
+        return ends[-1] + 1
+
+    def _ids(self, messages: tuple[Message, ...], *, opens_answer: bool = False) -> tuple[int, ...]:
+        text = self._text(messages, opens_answer=opens_answer)
+        return tuple(
+            self.opened.tokenizer(text, add_special_tokens=self.opened.adds_special(text))["input_ids"]
+        )
+
+    def _text(self, messages: tuple[Message, ...], *, opens_answer: bool) -> str:
+        import jinja2
+
+        turns = [as_chat(turn, parts=self.opened.takes_images) for turn in messages]
+        try:
+            text: str = self.opened.processor.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=opens_answer
+            )
+        except jinja2.TemplateError as error:
+            raise BadRow(f"is refused by the model's chat template ({error})") from error
+        return text
+
+
+def as_chat(turn: Message, *, parts: bool) -> dict[str, Any]:
+    """A turn as chat templates want it: plain text, or a list of text and image parts."""
+    if not parts:
+        return {"role": turn.role, "content": turn.text}
+    content = [
+        {"type": "text", "text": p.text} if isinstance(p, Text) else {"type": "image"} for p in turn.content
+    ]
+    return {"role": turn.role, "content": content}
+
+
+def _prefix(part: tuple[int, ...], whole: tuple[int, ...], what: str) -> None:
+    if whole[: len(part)] != part:
+        raise BadRow(
+            f"has a {what} whose tokens change when the answer follows; this template or tokenizer is unsafe"
+        )

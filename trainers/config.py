@@ -1,0 +1,116 @@
+"""Every setting of `prefdata train`: flag, YAML key, help text, default and check in one place.
+
+Where it stands: read by `cli.py`, handed whole to the worker processes, written into `train.json` beside the model.
+The decision to question: `batch_size` is the number of pairs (or conversations) per optimiser step over *all*
+processes. How they are cut into packed rows, and those into accumulation steps, follows from `max_tokens` and never
+changes the loss.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Stage = Literal["sft", "dpo", "mpo"]
+
+
+class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Settings of one training run."""
+
+    stage: Annotated[
+        Stage, Meta(description="What to train: sft (chosen answers), dpo, or mpo (dpo + bco + sft).")
+    ]
+    model: Annotated[str, Meta(description="Model folder, hub name owner/name, or `demo`.")]
+    data: Annotated[str, Meta(description="One file of rows (sniffed) or a mixture such as meta.json.")]
+    output_dir: Annotated[str, Meta(description="Folder for the trained model, its log and its checkpoints.")]
+    image_root: Annotated[
+        str | None, Meta(description="Folder that image paths are relative to (one-file data).")
+    ] = None
+    seed: Annotated[int, Meta(ge=0, description="Seed of the data order and of everything random.")] = 0
+
+    epochs: Annotated[float, Meta(gt=0, description="Passes over the data.")] = 1.0
+    max_steps: Annotated[
+        int, Meta(ge=0, description="Stop after this many steps; 0 = by --epochs. Data repeats.")
+    ] = 0
+    batch_size: Annotated[
+        int, Meta(ge=1, description="Pairs (or conversations) per step, over all processes.")
+    ] = 32
+    learning_rate: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-6
+    warmup: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of the steps with rising learning rate.")
+    ] = 0.03
+    schedule: Annotated[
+        Literal["cosine", "linear", "constant"], Meta(description="Learning rate after the warm-up.")
+    ] = "cosine"
+    weight_decay: Annotated[float, Meta(ge=0, description="AdamW weight decay.")] = 0.05
+    adam_beta2: Annotated[float, Meta(gt=0, lt=1, description="AdamW second-moment decay.")] = 0.999
+    max_grad_norm: Annotated[float, Meta(ge=0, description="Clip gradients to this norm; 0 = never.")] = 1.0
+
+    beta: Annotated[
+        float, Meta(gt=0, description="Reward = beta x (policy - reference log-probability).")
+    ] = 0.1
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=0.5, description="Share of wrong labels assumed by dpo.")
+    ] = 0.0
+    dpo_weight: Annotated[float, Meta(ge=0, description="mpo: weight of the preference loss.")] = 0.8
+    bco_weight: Annotated[float, Meta(ge=0, description="mpo: weight of the quality loss.")] = 0.2
+    sft_weight: Annotated[float, Meta(ge=0, description="mpo: weight of the generation loss.")] = 1.0
+    bco_delta: Annotated[
+        Literal["none", "cumulative", "ema"],
+        Meta(description="Reward shift of the quality loss: mean of past rewards."),
+    ] = "ema"
+    bco_decay: Annotated[float, Meta(ge=0, lt=1, description="Decay of the shift with --bco-delta ema.")] = (
+        0.99
+    )
+
+    max_length: Annotated[
+        int, Meta(ge=0, description="Longest prompt + answer in tokens; 0 = the model's limit.")
+    ] = 0
+    max_tokens: Annotated[
+        int, Meta(ge=1, description="Tokens of one packed row; lower it when memory runs out.")
+    ] = 8192
+    on_bad_row: Annotated[
+        Literal["fail", "skip"],
+        Meta(description="A row that cannot be trained on: stop, or leave it out and count it."),
+    ] = "fail"
+    share: Annotated[
+        bool, Meta(description="Run prompt and image once per pair; --no-share is the padded path.")
+    ] = True
+    require_share: Annotated[
+        bool, Meta(description="Stop instead of falling back when the self-check fails.")
+    ] = False
+
+    dtype: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Meta(description="Compute type; auto = bf16 on a GPU, fp32 on a CPU."),
+    ] = "auto"
+    save_dtype: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Meta(description="Type of the saved weights; auto = as in the input model."),
+    ] = "auto"
+    lora_rank: Annotated[
+        int, Meta(ge=0, description="Train LoRA adapters of this rank; 0 = all parameters.")
+    ] = 0
+    lora_alpha: Annotated[int, Meta(ge=0, description="LoRA scale; 0 = twice the rank.")] = 0
+    lora_targets: Annotated[
+        str, Meta(description="LoRA: comma list of module names, or all-linear (of the language model).")
+    ] = "all-linear"
+    gradient_checkpointing: Annotated[bool, Meta(description="Less memory, about a third more compute.")] = (
+        False
+    )
+
+    deepspeed: Annotated[
+        str, Meta(description="zero1, none, or a DeepSpeed JSON file.", extra={"metavar": "zero1|none|FILE"})
+    ] = "zero1"
+    nproc: Annotated[int, Meta(ge=1, description="Start this many processes on this machine.")] = 1
+    save_steps: Annotated[
+        int, Meta(ge=0, description="Write a checkpoint every so many steps; 0 = never.")
+    ] = 0
+    save_total: Annotated[int, Meta(ge=1, description="Checkpoints to keep.")] = 2
+    resume: Annotated[
+        bool, Meta(description="Go on from the last checkpoint in --output-dir, if there is one.")
+    ] = False
+    reference_cache: Annotated[
+        str | None,
+        Meta(description="Folder for cached reference log-probabilities.  [default: in --output-dir]"),
+    ] = None

@@ -1,0 +1,92 @@
+"""Writes the trained model as a folder that plain transformers - and engines that read the same layout - can load.
+
+Where it stands: the end of a run, on the first process. With LoRA the adapter is kept in `adapter/` and the folder
+itself holds the merged model.
+
+The decision to question: tensor names are put back to those of the input checkpoint. transformers renames some on
+loading (a LLaVA vision tower loses its `vision_model.` level) and saves the new names, which other engines refuse.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prefdata.jsonl import write_json
+from prefdata.progress import say
+from trainers.families import Opened
+
+_RENAMES = (("vision_tower.", "vision_tower.vision_model."),)
+"""(as transformers saves, as hub checkpoints have it), tried on names the input checkpoint does not have."""
+
+
+def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None:
+    """Save weights in `dtype`, config and processor to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(model, "merge_and_unload"):
+        model.save_pretrained(folder / "adapter")
+        model = model.merge_and_unload()
+    language = model.config.get_text_config()
+    language._attn_implementation_internal = "sdpa"  # the forest attention exists only while training
+    model.to(dtype)
+    model.config.use_cache = True
+    model.save_pretrained(folder)
+    opened.processor.save_pretrained(folder)
+    keep_names(folder, tensor_names(Path(opened.path)))
+
+
+def tensor_names(folder: Path) -> set[str]:
+    """Names of all tensors in a folder's safetensors files; empty when there are none to read."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as tensors:
+            names |= set(tensors.keys())
+    return names
+
+
+def keep_names(folder: Path, wanted: set[str]) -> None:
+    """Rename tensors in the saved files to the input's names, file by file, and in the index of a sharded model."""
+    from safetensors.torch import load_file, save_file
+
+    if not wanted:
+        return
+    renamed: dict[str, str] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors = load_file(path)
+        names = {name: _name(name, wanted) for name in tensors}
+        if any(old != new for old, new in names.items()):
+            renamed |= names
+            temporary = path.with_suffix(".tmp")
+            save_file(
+                {names[name]: tensor for name, tensor in tensors.items()},
+                temporary,
+                metadata={"format": "pt"},
+            )
+            temporary.replace(path)
+    index = folder / "model.safetensors.index.json"
+    if renamed and index.is_file():
+        import msgspec
+
+        content = msgspec.json.decode(index.read_bytes())
+        content["weight_map"] = {
+            renamed.get(name, name): file for name, file in content["weight_map"].items()
+        }
+        write_json(index, content)
+    lost = wanted - tensor_names(folder)
+    lost -= {name for name in lost if name.endswith("lm_head.weight")}  # tied: saved once, as the embedding
+    if lost:
+        say(
+            f"warning: {len(lost)} tensors of the input are not in the saved model, such as {sorted(lost)[0]}"
+        )
+
+
+def _name(name: str, wanted: set[str]) -> str:
+    if name in wanted:
+        return name
+    for saved, original in _RENAMES:
+        candidate = name.replace(saved, original, 1)
+        if candidate in wanted:
+            return candidate
+    return name

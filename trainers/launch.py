@@ -1,0 +1,150 @@
+"""Starts the training processes and prints the one line of result.
+
+Where it stands: between the command and `run.py`. One process runs here; `--nproc N` starts N of this program with
+torchrun's environment variables; under torchrun, deepspeed or another launcher that sets them, this process is one of
+theirs.
+
+The decision to question: `--nproc` starts plain processes instead of torchrun. Nothing of torchrun's (elastic
+restarts, rendezvous over machines) is wanted on one machine, and this way a mistake in the data is one sentence and
+an exit code instead of N tracebacks.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.jsonl import write_json
+from trainers.config import TrainConfig
+
+_POLL_SECONDS = 0.2
+_ERROR_FILE = "PREFDATA_ERROR_FILE"
+
+
+def launch(config: TrainConfig) -> int:
+    """Train in this process, or start `--nproc` of them; the result goes to standard output."""
+    if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
+        return _start(config)
+    _environment()
+    with result_only() as out:
+        from trainers.run import run
+
+        result = run(config)
+        if result is not None:
+            out.write(msgspec.json.encode(result).decode() + "\n")
+    return 0
+
+
+def worker() -> None:
+    """One of the processes of `--nproc`: settings as JSON in the first argument."""
+    config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrainConfig)
+    from prefdata.cli.config import set_verbosity
+
+    set_verbosity(quiet="--quiet" in sys.argv or os.environ["RANK"] != "0", verbose=False)
+    try:
+        sys.exit(launch(config))
+    except PrefdataError as error:
+        write_json(Path(os.environ[_ERROR_FILE]), {"message": str(error), "code": error.exit_code})
+        # Without waiting for peers: they hang in a collective until this process is gone.
+        os._exit(error.exit_code)
+
+
+@contextmanager
+def result_only() -> Iterator[TextIO]:
+    """Send everything that libraries print to standard error; the stream given is the real standard output."""
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(real, "w", encoding="utf-8", closefd=False) as out:
+            yield out
+    finally:
+        sys.stdout.flush()
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _environment() -> None:
+    """What torch.distributed and DeepSpeed read from the environment, for one process without a launcher."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "LOCAL_RANK" not in os.environ:
+        os.environ.update(
+            RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port())
+        )
+
+
+def _start(config: TrainConfig) -> int:
+    from prefdata.progress import log
+
+    quiet = [] if log.isEnabledFor(20) else ["--quiet"]
+    with tempfile.TemporaryDirectory(prefix="prefdata-train-") as folder:
+        settings, problem = Path(folder) / "config.json", Path(folder) / "error.json"
+        write_json(settings, msgspec.to_builtins(config))
+        shared = {
+            "WORLD_SIZE": str(config.nproc),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(_free_port()),
+            _ERROR_FILE: str(problem),
+        }
+        threads = str(max(1, (os.cpu_count() or 1) // config.nproc))
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", "from trainers.launch import worker; worker()", str(settings), *quiet],
+                env={
+                    "OMP_NUM_THREADS": threads,
+                    **os.environ,
+                    **shared,
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                },
+            )
+            for rank in range(config.nproc)
+        ]
+        code = _wait(processes)
+        if problem.is_file():
+            error = msgspec.json.decode(problem.read_bytes())
+            raise PrefdataError(error["message"], exit_code=error["code"])
+    if code:
+        raise PrefdataError(
+            f"A training process ended with code {code}; its last lines above say why.", exit_code=EXIT_DATA
+        )
+    return 0
+
+
+def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
+    """Wait for all; when one fails or the user stops the run, end the others."""
+    try:
+        while True:
+            codes = [process.poll() for process in processes]
+            failed = next((code for code in codes if code), None)
+            if failed is not None:
+                return failed
+            if all(code == 0 for code in codes):
+                return 0
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

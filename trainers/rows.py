@@ -1,0 +1,71 @@
+"""Makes rows on the device: shared or plain, one way for training, for the reference and for the self-check.
+
+Where it stands: holds what `forest.py` needs besides trees (pixels, padding, device) and the limit of `--max-tokens`.
+The decision to question: the layout stays on the CPU. It is read there once per row; on a GPU every layer would wait
+for its copy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from trainers.forest import Row, pack, pad
+from trainers.pixels import PixelStore
+from trainers.plan import pack_rows
+from trainers.trees import Tree
+
+
+@dataclass(frozen=True)
+class RowMaker:
+    """Settings of row making; `share` chooses the form."""
+
+    pixels: PixelStore
+    pad_id: int
+    max_tokens: int
+    device: torch.device
+    dtype: torch.dtype
+    """Type of the weights and of pixel inputs."""
+    autocast_to: torch.dtype | None = None
+    """Compute type where it is not the weights' own."""
+    share: bool = True
+    rank: int = 0
+    processes: int = 1
+
+    def plain(self) -> "RowMaker":
+        """The same with the padded form."""
+        return replace(self, share=False)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the model runs outside Trainer."""
+        return torch.autocast(self.device.type, self.autocast_to, enabled=self.autocast_to is not None)
+
+    def make(self, trees: Sequence[Tree]) -> Row:
+        """A row of these trees, ready for the model."""
+        return self.move(self.host(trees))
+
+    def host(self, trees: Sequence[Tree]) -> Row:
+        """A row on the CPU: what a loader prepares ahead."""
+        return pack(trees, self.pixels.load) if self.share else pad(trees, self.pixels.load, self.pad_id)
+
+    def move(self, row: Row) -> Row:
+        """Put a row on the device; the layout of a shared row stays where it is."""
+        forward = {key: self._moved(key, value) for key, value in row["forward"].items()}
+        tensors: Any = {
+            key: value.to(self.device, non_blocking=True)
+            for key, value in row.items()
+            if isinstance(value, torch.Tensor)
+        }
+        moved: Row = {**row, **tensors, "forward": forward}
+        return moved
+
+    def cut(self, trees: Sequence[Tree]) -> list[list[int]]:
+        """Tree numbers in rows of at most `max_tokens`, for a pass over all trees."""
+        sizes = [tree.shared_tokens if self.share else tree.plain_tokens for tree in trees]
+        return pack_rows(list(range(len(trees))), sizes, self.max_tokens)
+
+    def _moved(self, key: str, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor) or (self.share and key == "attention_mask"):
+            return value
+        return value.to(self.device, self.dtype if value.is_floating_point() else None, non_blocking=True)

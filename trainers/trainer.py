@@ -1,0 +1,195 @@
+"""The loop: transformers' Trainer, with ours only where a forest needs it - the rows, the loss, what is logged.
+
+Where it stands: `run.py` makes it and calls `train()`. Optimiser, schedule, DeepSpeed, mixed precision, clipping and
+checkpoints are Trainer's own.
+
+The decision to question: a row's loss is its *sum* divided by the counts of the whole optimiser step (known from the
+plan on every process), times the number of processes, because gradients are summed over accumulation and averaged
+over processes. So neither packing nor accumulation nor ranks change how much a pair weighs.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.jsonl import write_json
+from prefdata.progress import say
+from trainers import losses
+from trainers.config import TrainConfig
+from trainers.logprobs import AnswerHead, branch_sums, token_logps
+from trainers.plan import Plan, PlannedRow, Step
+from trainers.reference import Reference
+from trainers.rows import RowMaker
+from trainers.steplog import SUMS, StepLog
+from trainers.trees import Tree
+
+STATE_FILE = "prefdata.json"
+"""Written last into a checkpoint: its presence means the checkpoint is whole."""
+
+
+class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
+    """The rows of one process in training order, made when asked for."""
+
+    def __init__(self, plan: Plan, trees: list[Tree], reference: Reference, maker: RowMaker) -> None:
+        self.rows = plan.rows_of(maker.rank)
+        self.trees, self.reference, self.maker = trees, reference, maker
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        step, planned = self.rows[number]
+        trees = [self.trees[tree] for tree in planned.trees]
+        known = [
+            value for tree in trees for value in self.reference.get(tree.key, (0.0,) * len(tree.branches))
+        ]
+        return {
+            "row": self.maker.host(trees),
+            "reference": torch.tensor(known),
+            "step": step,
+            "planned": planned,
+        }
+
+
+class ForestTrainer(Trainer):
+    """Trainer over planned rows."""
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        plan: Plan,
+        trees: list[Tree],
+        reference: Reference,
+        maker: RowMaker,
+        head: AnswerHead,
+        steps: StepLog,
+        **kwargs: Any,
+    ) -> None:
+        self.rows = PlannedRows(plan, trees, reference, maker)
+        super().__init__(train_dataset=self.rows, **kwargs)
+        self.config, self.plan, self.maker, self.head, self.steps = config, plan, maker, head, steps
+        self.fingerprint = plan.fingerprint(trees)
+        self.shift = losses.RewardShift(
+            config.bco_delta if config.stage == "mpo" else "none", config.bco_decay
+        )
+        self._sums = torch.zeros(len(SUMS), dtype=torch.float64)
+        self._rate = 0.0
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.add_callback(_StepEnd(self))
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """This process's rows in the plan's order; nothing is shuffled or dealt out again."""
+        return DataLoader(self.rows, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not estimated: the usual formula knows nothing of shared trunks."""
+        return 0
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        row = self.maker.move(inputs["row"])
+        return {**inputs, "row": row, "reference": inputs["reference"].to(self.maker.device)}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """One row's share of the step's loss."""
+        row, step, planned = inputs["row"], inputs["step"], inputs["planned"]
+        tokens = token_logps(model, self.head, row)
+        share, sums = self.loss_of(tokens, inputs["reference"], row, step)
+        values = sums.tolist()
+        if not all(math.isfinite(value) for value in values):
+            places = ", ".join(tree.place for tree in row["trees"][:8])
+            raise PrefdataError(
+                f"Step {self.state.global_step + 1}: the loss is not a finite number ({values[0]}) in the rows "
+                f"{places}; lower --learning-rate, or look at these rows.",
+                exit_code=EXIT_DATA,
+            )
+        if planned.weight:
+            self._sums += torch.tensor(values, dtype=torch.float64)
+            self._rate = self._get_learning_rate()
+        scaled: torch.Tensor = share * planned.weight * self.maker.processes
+        return scaled
+
+    def loss_of(
+        self, tokens: torch.Tensor, reference: torch.Tensor, row: Any, step: Step
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(the row's part of the step's loss, sums for the log in the order of SUMS) from token log-probabilities."""
+        config = self.config
+        liked = row["liked"][row["branch"]]
+        nll = (losses.sft(tokens) * liked).sum()
+        zero = tokens.new_zeros(())
+        if config.stage == "sft":
+            share = nll / step.tokens
+            parts = [share, nll, liked.sum(), *[zero] * (len(SUMS) - 3)]
+            return share, torch.stack([part.detach().double() for part in parts])
+        logps = branch_sums(tokens, row)
+        rewards = losses.reward(logps, reference, config.beta)[row["pairs"]]
+        chosen, rejected = rewards[:, 0], rewards[:, 1]
+        preference = losses.dpo(chosen, rejected, config.label_smoothing).sum()
+        quality = losses.bco(chosen, rejected, self.shift.value).sum()
+        if config.stage == "dpo":
+            share = preference / step.pairs
+        else:
+            weighted = config.dpo_weight * preference + config.bco_weight * quality
+            share = weighted / step.pairs + config.sft_weight * nll / step.tokens
+        worse = row["pairs"][:, 1]
+        parts = [
+            share, nll, liked.sum(), preference, quality, chosen.sum(), rejected.sum(),
+            (chosen > rejected).sum(), (chosen == rejected).sum(), logps[worse].sum(),
+            torch.isin(row["branch"], worse).sum(),
+        ]  # fmt: skip
+        return share, torch.stack([part.detach().double() for part in parts])
+
+    def end_step(self) -> None:
+        """Sum the step over processes, move the reward shift, write the log line's first half."""
+        if self.maker.processes > 1:
+            held = self._sums.to(self.maker.device) if torch.cuda.is_available() else self._sums
+            torch.distributed.all_reduce(held)
+            self._sums = held.cpu()
+        sums = dict(zip(SUMS, self._sums.tolist(), strict=True))
+        self._sums.zero_()
+        step = self.plan.steps[self.state.global_step - 1]
+        self.steps.step(self.state.global_step, step, sums, self.shift.value, self._rate)
+        self.shift.update(sums["reward_chosen"] + sums["reward_rejected"], 2 * step.pairs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Complete and write the step's line; Trainer knows the gradient norm only here."""
+        if "loss" in logs:
+            self.steps.write(float(logs.get("grad_norm") or 0.0))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.is_world_process_zero():
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            write_json(folder / STATE_FILE, {"plan": self.fingerprint, "reward_shift": self.shift.state()})
+
+    def restore(self, state: dict[str, Any], place: Path) -> None:
+        """Take over what a checkpoint holds of ours; another plan is refused."""
+        if state["plan"] != self.fingerprint:
+            raise PrefdataError(
+                f"{place}: this checkpoint was made with other data, order or batch size; give the same settings, "
+                "or another --output-dir."
+            )
+        self.shift.load(state["reward_shift"])
+        say(f"resume: from {place}")
+
+
+class _StepEnd(TrainerCallback):
+    def __init__(self, trainer: ForestTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """After the optimiser's step, before Trainer logs or saves."""
+        self.trainer.end_step()
+
+
+__all__ = ["STATE_FILE", "ForestTrainer", "PlannedRow", "PlannedRows"]
