@@ -1,0 +1,91 @@
+"""`prefdata cot-pairs`: many answers per question, judged, right paired with wrong."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from pipelines.cli.options import AtLeastOne, RunOptions
+from pipelines.prompts import PromptVersion
+from prefdata.cli.config import config_command
+from prefdata.errors import PrefdataError
+
+
+class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What `prefdata cot-pairs` can be told."""
+
+    checkpoint: Annotated[
+        str,
+        Meta(
+            description="Model folder, hub name owner/name, or `demo`; not needed with --samples.",
+            extra={"metavar": "M"},
+        ),
+    ] = ""
+    prompt_path: Annotated[
+        str, Meta(description="Questions with answers, one JSON object per line.", extra={"metavar": "FILE"})
+    ] = ""
+    samples: Annotated[
+        str,
+        Meta(
+            description="Judge and pair what was sampled elsewhere (a file, or a folder of them); no engine is used.",
+            extra={"metavar": "DIR|FILE"},
+        ),
+    ] = ""
+    prompt_version: Annotated[
+        PromptVersion,
+        Meta(description="How the question is put; plain leaves it as it is (docs/judging.md)."),
+    ] = "en_v2"
+    num_return_sequences: Annotated[int, Meta(ge=1, description="Samples per question.")] = 32
+    temperature: Annotated[float, Meta(ge=0, description="0 is greedy.")] = 1.0
+    max_new_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] = 4096
+    num_pairs_per_key: Annotated[int, Meta(ge=1, description="Most pairs of one question.")] = 15
+    accuracy_range: Annotated[
+        str,
+        Meta(
+            description="Pairs only where the share of right answers lies in it, such as 0.2,0.8.",
+            extra={"metavar": "LOW,HIGH"},
+        ),
+    ] = "0.0,1.0"
+    answer_type: Annotated[
+        str,
+        Meta(description="How to judge rows without an answer_type of their own.", extra={"metavar": "TYPE"}),
+    ] = "auto"
+    max_lines: Annotated[
+        AtLeastOne | None,
+        Meta(description="With --samples: use about so many rows, equally many per question."),
+    ] = None
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """`--accuracy-range` as two numbers."""
+        low, comma, high = self.accuracy_range.partition(",")
+        try:
+            found = float(low), float(high)
+        except ValueError:
+            comma = ""
+        if not comma or not 0.0 <= found[0] <= found[1] <= 1.0:
+            raise PrefdataError(
+                f"--accuracy-range {self.accuracy_range}: write LOW,HIGH between 0 and 1, such as 0.2,0.8."
+            )
+        return found
+
+
+@config_command(
+    Config,
+    name="cot-pairs",
+    section="Generate",
+    examples="""
+    prefdata cot-pairs --checkpoint demo --prompt-path questions.jsonl --prompt-version plain --out-dir runs
+    prefdata cot-pairs --checkpoint OpenGVLab/InternVL3-8B-hf --engine vllm --prompt-path qa.jsonl --out-dir runs
+    prefdata cot-pairs --samples sampled_outputs/model/max_tiles_6 --out-dir runs --accuracy-range 0.2,0.8
+    """,
+)
+def command(config: Config) -> None:
+    """Sample many answers to each question, judge them, and pair right with wrong.
+
+    Writes pairs.jsonl (right against wrong), format_pairs.jsonl (right against no readable answer), hard.jsonl and
+    easy.jsonl (questions with only wrong or only right answers), undecided.jsonl and samples.jsonl. What cannot be
+    decided is never called wrong. Stop it whenever you like: the same command goes on where it stopped.
+    """
+    from pipelines.cot_run import run
+
+    run(config)

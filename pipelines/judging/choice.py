@@ -1,0 +1,180 @@
+r"""Multiple choice: `B`, `b.`, `(B)`, `B) text`, `Option B`, the text of an option, or its value.
+
+Letters belong to the list that the question shows; a row's own `options` are used where the question shows none.
+An answer that is no option at all is undecided, unless it is a number and every option is another number.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from string import ascii_uppercase
+from typing import Final
+
+from pipelines.judging import expression, number, yesno
+from pipelines.judging.normalise import contains, operators, plain, unwrap, words
+from pipelines.judging.quantity import quantity
+from pipelines.judging.verdict import Decision
+
+_ALONE: Final = re.compile(
+    r"(?:(?:option|choice|answer|选项)\s*)?[(\[（【]?\s*([A-Za-z])\s*[)\]）】]?\s*[.:：、。]?", re.IGNORECASE
+)
+_LEADING: Final = re.compile(
+    r"(?:(?:option|choice|选项)\s*)?"
+    r"(?:[(\[（【]\s*([A-Za-z])\s*[)\]）】]|([A-Z])\s*[.):：、）]|((?<=option )[A-Z]|(?<=choice )[A-Z])\b)"
+    r"\s*[.:：]?(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_INLINE: Final = re.compile(r"[(（]([A-Za-z])[)）]")
+_NAMED: Final = re.compile(r"\b(?:option|choice)\s+\(?([A-Z])\)?(?![\w'])", re.IGNORECASE)
+_LISTED: Final = re.compile(
+    r"(?:^|\n|(?<=\s))\s*(?:[(（]([A-Z])[)）]|([A-Z])[.):：、])[ \t]*"
+    r"(.*?)(?=\s*(?:\n|$)|\s+[(（][A-Z][)）]|\s+[A-Z][.):：、]\s)"
+)
+_MAX_SENTENCE: Final = 600
+
+
+@lru_cache(maxsize=4096)
+def options_in(question: str) -> tuple[str, ...]:
+    """The options that a question lists as (A)... (B)... or A. ... B. ..., in order; () where it lists none."""
+    best: list[str] = []
+    run: list[str] = []
+    for match in _LISTED.finditer(question[:20_000]):
+        letter = match[1] or match[2]
+        if letter == "A":
+            run = [match[3].strip()]
+        elif run and len(run) < 26 and letter == ascii_uppercase[len(run)]:
+            run.append(match[3].strip())
+        if len(run) >= 2 and len(run) >= len(best):
+            best = list(run)
+    return tuple(best)
+
+
+def letters_of(text: str, options: Sequence[str]) -> frozenset[str]:
+    """The option letters whose text is `text` (several when two options read the same)."""
+    exact = frozenset(ascii_uppercase[i] for i, o in enumerate(options[:26]) if o.strip() == text.strip())
+    if exact:
+        return exact
+    found = frozenset(ascii_uppercase[i] for i, o in enumerate(options[:26]) if _same_text(o, text))
+    if found:
+        return found
+    value = quantity(text)
+    if value is None:
+        return frozenset()
+    values = [(i, quantity(o)) for i, o in enumerate(options[:26])]
+    return frozenset(
+        ascii_uppercase[i]
+        for i, v in values
+        if v is not None and number.compare(value, v).outcome == "correct"
+    )
+
+
+def judge(text: str, gold: str, options: Sequence[str] = (), sentence: bool = False) -> Decision:
+    """Compare a choice with the reference letter or option text. `sentence`: the answer may be a whole sentence."""
+    golds = gold_letters(gold, options)
+    if not golds:
+        return Decision("undecided", "choice", reason="gold")
+    chosen = pick(text, options, sentence)
+    if chosen is None:
+        if options and not golds.isdisjoint(ascii_uppercase[: len(options)]) and _other_number(text, options):
+            return Decision("wrong", "choice-value", plain(text)[:80])
+        return Decision("undecided", "choice", plain(text)[:80], reason="nomatch")
+    if len(chosen) > 1 and not chosen <= golds:
+        return Decision("undecided", "choice", "/".join(sorted(chosen)), reason="conflict")
+    shown = "/".join(sorted(chosen))
+    if chosen & golds:
+        return Decision("correct", "choice", shown)
+    return Decision("wrong", "choice", shown)
+
+
+def gold_letters(gold: str, options: Sequence[str]) -> frozenset[str]:
+    """The letters a reference stands for: its option text where it is one, else the letter it is."""
+    by_text = letters_of(gold, options)
+    if by_text:
+        return by_text
+    alone = _ALONE.fullmatch(unwrap(gold))
+    if alone:
+        return frozenset(alone[1].upper())
+    leading = _LEADING.fullmatch(unwrap(gold))
+    letter = next((g for g in leading.groups()[:3] if g), None) if leading else None
+    return frozenset(letter.upper()) if letter else frozenset()
+
+
+def pick(text: str, options: Sequence[str], sentence: bool = False) -> frozenset[str] | None:
+    """The option letters an answer stands for; more than one when it is ambiguous, None when it is no option."""
+    text = unwrap(text[:4000])
+    if text in options and len(text) > 1:
+        return letters_of(text, options)
+    alone = _ALONE.fullmatch(text)
+    if alone and _known(alone[1], options):
+        return frozenset(alone[1].upper())
+    leading = _LEADING.fullmatch(text)
+    if leading:
+        letter = next(g for g in leading.groups()[:3] if g).upper()
+        rest = unwrap(leading[4])
+        named = letters_of(rest, options) if rest and options else frozenset()
+        if _known(letter, options):
+            return frozenset(letter) if not named or letter in named else named | {letter}
+    by_text = letters_of(text, options) if options else frozenset()
+    if by_text:
+        return by_text
+    said = yesno.polarity(text) if len(options) == 2 else None
+    if said is not None and {yesno.polarity(option) for option in options} == {True, False}:
+        return frozenset(
+            ascii_uppercase[i] for i, option in enumerate(options) if yesno.polarity(option) == said
+        )
+    return _in_sentence(text, options) if sentence or len(text) > 1 else None
+
+
+def _in_sentence(text: str, options: Sequence[str]) -> frozenset[str] | None:
+    """The one letter in brackets, or the one option whose words stand in a short sentence."""
+    if len(text) > _MAX_SENTENCE:
+        return None
+    letters = frozenset(
+        m.upper() for m in (*_INLINE.findall(text), *_NAMED.findall(text)) if _known(m, options)
+    )
+    if letters:
+        return letters
+    said = words(text)
+    hits = [
+        i
+        for i, option in enumerate(options[:26])
+        if len(option.strip()) > 1 and contains(said, words(option))
+    ]
+    # `red wine` also contains `red`: an option inside a longer one that was said does not count.
+    hits = [
+        i
+        for i in hits
+        if not any(
+            j != i
+            and words(options[i]) != words(options[j])
+            and contains(words(options[j]), words(options[i]))
+            for j in hits
+        )
+    ]
+    if not hits or _denies(said, [words(options[i]) for i in hits]):
+        return None
+    return frozenset(ascii_uppercase[i] for i in hits)
+
+
+def _denies(said: tuple[str, ...], hits: list[tuple[str, ...]]) -> bool:
+    return any(word in ("not", "isnt", "cannot", "neither", "nor", "except") for word in said) and bool(hits)
+
+
+def _known(letter: str, options: Sequence[str]) -> bool:
+    return not options or letter.upper() in ascii_uppercase[: len(options)]
+
+
+def _same_text(option: str, text: str) -> bool:
+    if plain(option) == plain(text):
+        return True
+    mine, theirs = words(option), words(text)
+    return bool(mine) and mine == theirs and operators(option) == operators(text)
+
+
+def _other_number(text: str, options: Sequence[str]) -> bool:
+    """Whether the answer is a number and every option is a number that it plainly differs from."""
+    values = [quantity(unwrap(option)) for option in options]
+    return all(
+        value is not None and number.judge(text, option).outcome == "wrong"
+        for value, option in zip(values, options, strict=True)
+    ) and (quantity(text) is not None or expression.number(text) is not None)

@@ -1,0 +1,231 @@
+r"""Values of short maths expressions, to tell whether two of them are the same without computer algebra.
+
+Two expressions in the same letters are compared at fixed sample points: different at one point means different,
+equal at all of them means equal (two short expressions do not agree at three irrational points by accident). The
+parser knows + - * / ^ ! and the usual functions and constants, refuses everything else, and bounds depth and size
+before it computes, so a hostile answer costs microseconds. Nothing is ever handed to an interpreter.
+"""
+
+import cmath
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+from pipelines.judging.quantity import tidy
+
+_MAX_TEXT: Final = 200
+_MAX_DEPTH: Final = 30
+_MAX_SIZE: Final = 1e30
+_MAX_FACTORIAL: Final = 20
+_POINTS: Final = (0.7391, 1.3179, 2.2361)
+_RELATIVE: Final = 1e-9
+
+_FUNCTIONS: Final[dict[str, Callable[[complex], complex]]] = {
+    "sqrt": cmath.sqrt,
+    "exp": cmath.exp,
+    "ln": cmath.log,
+    "log": cmath.log,
+    "sin": cmath.sin,
+    "cos": cmath.cos,
+    "tan": cmath.tan,
+    "arcsin": cmath.asin,
+    "arccos": cmath.acos,
+    "arctan": cmath.atan,
+    "abs": abs,
+}
+_CONSTANTS: Final = {"pi": math.pi, "π": math.pi, "e": math.e}
+_TOKEN: Final = re.compile(
+    r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|\\?([^\W\d_]+)|(\*\*|[-+*/^!(){}\[\],|])|(_\{?\w+\}?))"
+)
+_BRANCHES: Final = frozenset(("sqrt", "ln", "log", "abs", "arcsin", "arccos", "arctan", "!"))
+_GREEK: Final = frozenset(
+    ["alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "sigma", "phi", "omega", "rho"]
+)
+
+
+class _Refused(Exception):
+    """The text is not an expression that is understood, or is too large to compute."""
+
+
+def same(first: str, second: str) -> bool | None:
+    """Whether two expressions are equal: True, False, or None where one of them is not understood."""
+    try:
+        a, b = _Parser(first), _Parser(second)
+        letters = sorted(a.letters | b.letters)
+        for shift in range(len(_POINTS) if letters else 1):
+            env = {
+                name: complex(_POINTS[(i + shift) % 3] + 0.31 * (i // 3) + 0.017 * i)
+                for i, name in enumerate(letters)
+            }
+            x, y = a.value(env), b.value(env)
+            if abs(x - y) > _RELATIVE * max(abs(x), abs(y), 1e-9):
+                # Other letters may be other names; roots and logarithms of letters have branches.
+                return None if a.letters != b.letters or (letters and (a.branches or b.branches)) else False
+    except (_Refused, ArithmeticError, ValueError, RecursionError):
+        return None
+    return True
+
+
+def number(text: str) -> float | None:
+    """The real value of an expression without letters, or None."""
+    try:
+        parsed = _Parser(text)
+        value = parsed.value({}) if not parsed.letters else complex(math.nan)
+    except (_Refused, ArithmeticError, ValueError, RecursionError):
+        return None
+    return (
+        value.real
+        if not math.isnan(value.real) and abs(value.imag) <= _RELATIVE * max(1.0, abs(value.real))
+        else None
+    )
+
+
+class _Parser:
+    """Recursive descent over one expression. Parsed once to learn its letters, then walked again for each point."""
+
+    def __init__(self, text: str) -> None:
+        if len(text) > _MAX_TEXT:
+            raise _Refused
+        self.tokens = self._split(tidy(_roots(text)))
+        self.letters = {t[1:] for t in self.tokens if t.startswith("$")}
+        self.branches = not _BRANCHES.isdisjoint(self.tokens)
+
+    @staticmethod
+    def _split(text: str) -> list[str]:
+        tokens: list[str] = []
+        at = 0
+        text = text.strip()
+        adjacent_number = False
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise _Refused
+            number, name, sign, index = match.groups()
+            if number:
+                if adjacent_number:
+                    raise _Refused  # `1 2` is two numbers, not a product
+                tokens.append(number)
+            elif name:
+                tokens += _names(name)
+            elif sign:
+                tokens.append({"**": "^", "[": "(", "]": ")", "{": "(", "}": ")"}.get(sign, sign))
+            elif tokens and tokens[-1].startswith("$"):
+                tokens[-1] += index.replace("{", "").replace("}", "")
+            else:
+                raise _Refused
+            adjacent_number = bool(number)
+            at = match.end()
+        return tokens
+
+    def value(self, env: dict[str, complex]) -> complex:
+        self.at, self.depth, self.env = 0, 0, env
+        result = self._sum()
+        if self.at != len(self.tokens):
+            raise _Refused
+        return result
+
+    def _peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def _take(self) -> str:
+        token = self._peek()
+        self.at += 1
+        return token
+
+    def _sum(self) -> complex:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise _Refused
+        total = self._product()
+        while self._peek() in ("+", "-"):
+            total = total + self._product() if self._take() == "+" else total - self._product()
+        self.depth -= 1
+        return _bounded(total)
+
+    def _product(self) -> complex:
+        result = self._signed()
+        while (token := self._peek()) and token not in ("+", "-", ")", ",", "|"):
+            if token in ("*", "/"):
+                self._take()
+                other = self._signed()
+                result = result * other if token == "*" else result / other
+            else:
+                result *= self._power()
+        return _bounded(result)
+
+    def _signed(self) -> complex:
+        sign = 1
+        while self._peek() in ("+", "-"):
+            sign = -sign if self._take() == "-" else sign
+        return sign * self._power()
+
+    def _power(self) -> complex:
+        base = self._atom()
+        while self._peek() == "!":
+            self._take()
+            if base.imag or base.real != int(base.real) or not 0 <= base.real <= _MAX_FACTORIAL:
+                raise _Refused
+            base = complex(math.factorial(int(base.real)))
+        if self._peek() == "^":
+            self._take()
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                raise _Refused
+            exponent = self._signed()
+            if abs(exponent) > 64 or abs(base) > _MAX_SIZE:
+                raise _Refused
+            base = base**exponent
+        return _bounded(base)
+
+    def _atom(self) -> complex:
+        token = self._take()
+        if token == "(":
+            inside = self._sum()
+            if self._take() != ")":
+                raise _Refused
+            return inside
+        if token in _FUNCTIONS:
+            return complex(_FUNCTIONS[token](self._power()))
+        if token in _CONSTANTS:
+            return complex(_CONSTANTS[token])
+        if token.startswith("$"):
+            return self.env[token[1:]]
+        if token and (token[0].isdigit() or token[0] == "."):
+            return complex(float(token))
+        raise _Refused
+
+
+def _names(name: str) -> list[str]:
+    """A word as a function, a constant, a Greek letter, or a product of at most three letters."""
+    if name in _FUNCTIONS or name in _CONSTANTS:
+        return [name]
+    if name in _GREEK:
+        return ["$" + name]
+    if len(name) <= 3 and not any(
+        name == word for word in ("or", "and", "cm", "mm", "km", "kg", "to", "no", "yes")
+    ):
+        return [letter if letter in _CONSTANTS else "$" + letter for letter in name]
+    raise _Refused
+
+
+def _roots(text: str) -> str:
+    r"""`\sqrt[3]{x}` as a power, nested `\frac` as a quotient, so that the grammar stays small."""
+    text = re.sub(r"\\[dtc]frac", r"\\frac", text)
+    text = re.sub(r"\\frac\s*(\w)\s*(\w)", r"\\frac{\1}{\2}", text)
+    text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\sqrt\s*\[(\d{1,2})\]\s*\{([^{}]*)\}", r"((\2)^(1/\1))", text)
+    for _ in range(6):
+        before = text
+        text = re.sub(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"((\1)/(\2))", text)
+        text = re.sub(r"\\sqrt\s*\{([^{}]*)\}", r"(sqrt(\1))", text)
+        text = re.sub(r"\^\s*\{([^{}]*)\}", r"^(\1)", text)
+        if text == before:
+            break
+    return re.sub(r"√\s*(\d+|\([^()]*\))", r"(sqrt(\1))", text)
+
+
+def _bounded(value: complex) -> complex:
+    if not cmath.isfinite(value) or abs(value) > _MAX_SIZE:
+        raise _Refused
+    return value

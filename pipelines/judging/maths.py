@@ -1,0 +1,211 @@
+r"""Maths answers by rules that cannot be fooled cheaply: one spelling, plain numbers, short expressions, lists.
+
+`\frac{1}{2}`, `0.5` and `\dfrac12` are one answer; `x+1` and `x-1` are two; `(3, 4)` and `p=3, q=4` agree item by item.
+What these rules do not understand (matrices, functions as answers, words in formulas) is undecided.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from pipelines.judging import expression
+from pipelines.judging.normalise import plain, unwrap
+from pipelines.judging.number import compare
+from pipelines.judging.quantity import quantity, tidy
+from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
+
+_RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
+_RELATIONS: Final = (
+    *(
+        (r"\leqslant", "<="),
+        (r"\geqslant", ">="),
+        (r"\leq", "<="),
+        (r"\geq", ">="),
+        (r"\le ", "<="),
+        (r"\ge ", ">="),
+    ),
+    *((r"\lt", "<"), (r"\gt", ">"), (r"\neq", "!="), ("≤", "<="), ("≥", ">="), ("≠", "!=")),
+)
+_FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+_LABEL: Final = re.compile(r"^\\?[A-Za-z](?:_\{?\w+\}?|\([A-Za-z]\)|'+)?\s*(?:=|\\in\b|∈)\s*(?![=<>])")
+_FUNCTION: Final = re.compile(r"^[A-Za-z]\(([A-Za-z])\)\s*=")
+_MATRIX: Final = re.compile(
+    r"\\(begin|end)\{[pbvV]?(?:small)?matrix\}|\\(?:left|right)[\[\]()](?=\\|$)|\\(begin|end)\{array\}(?:\{[clr|]*\})?"
+)
+_AND: Final = re.compile(
+    r"\\quad|\\text\s*\{\s*(?:and|or)\s*\}|\\(?:text|mathrm)\s*\{\s*,?\s*\}|\b(?:and|or)\b|;|、|，"
+)
+_MAX_ITEMS: Final = 40
+_MAX_TEXT: Final = 400
+
+
+def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
+    """Compare a maths answer with a reference."""
+    mine, theirs = canonical(text), canonical(gold)
+    shown = mine[:200]
+    if mine == theirs and mine:
+        return Decision("correct", "maths-equal", shown)
+    if _unlabelled(mine) == _unlabelled(theirs) and mine:
+        return Decision("correct", "maths-equal", shown)
+    if max(len(text), len(gold)) > _MAX_TEXT:
+        return Decision("undecided", "maths", shown, reason="guard")
+    first, second = _items(text), _items(gold)
+    if len(first[1]) > 1 or len(second[1]) > 1:
+        return _lists(first, second, shown, tolerance)
+    return _single(unwrap(text), unwrap(gold), shown, tolerance)
+
+
+def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
+    left, right = _relation(text), _relation(gold)
+    if left and right:
+        return _relations(left, right, shown)
+    text, gold = _body(_ascii(text).strip(), _ascii(gold).strip())
+    a, b = quantity(text), quantity(gold)
+    if a is not None and b is not None and not (a.unit != b.unit and len(a.unit + b.unit) == 1):
+        found = compare(a, b, tolerance)
+        return Decision(found.outcome, "maths-" + found.rule, shown, found.reason)
+    if _RELATION.search(text) or _RELATION.search(gold):
+        return Decision("undecided", "maths", shown, reason="nomatch")
+    equal = expression.same(text, gold)
+    if equal is None:
+        return Decision("undecided", "maths", shown, reason="nomatch")
+    return Decision("correct" if equal else "wrong", "maths-value", shown)
+
+
+def _body(text: str, gold: str) -> tuple[str, str]:
+    """Both without their labels; `f(m) = 2m` is written in the reference's letter when that is `f(n) = 2n`."""
+    mine, theirs = _FUNCTION.match(text), _FUNCTION.match(gold)
+    if mine and theirs and mine[1] != theirs[1]:
+        text = re.sub(rf"(?<![A-Za-z\\]){mine[1]}(?![A-Za-z])", theirs[1], text)
+    return _LABEL.sub("", text), _LABEL.sub("", gold)
+
+
+def _relations(mine: tuple[str, str, str], theirs: tuple[str, str, str], shown: str) -> Decision:
+    """Equations and inequalities side by side, also turned round (`5 >= x` is `x <= 5`)."""
+    for turned in (mine, (mine[2], _FLIPPED[mine[1]], mine[0])):
+        sides = expression.same(turned[0], theirs[0]), expression.same(turned[2], theirs[2])
+        if sides == (True, True):
+            return Decision("correct" if turned[1] == theirs[1] else "wrong", "maths-relation", shown)
+        if sides == (True, False) and turned[1] == theirs[1] and len(theirs[0].strip()) == 1:
+            return Decision("wrong", "maths-relation", shown)
+    moved = expression.same(f"({mine[0]})-({mine[2]})", f"({theirs[0]})-({theirs[2]})")
+    if moved and mine[1] == theirs[1]:
+        return Decision("correct", "maths-relation", shown)
+    return Decision("undecided", "maths-relation", shown, reason="nomatch")
+
+
+def _lists(
+    mine: tuple[str, list[str]], theirs: tuple[str, list[str]], shown: str, tolerance: Tolerance
+) -> Decision:
+    """Item by item; in any order unless both are in round or square brackets, where the order and the ends count."""
+    (ends, items), (gold_ends, golds) = mine, theirs
+    interval = "[" in ends + gold_ends or "]" in ends + gold_ends
+    if interval and ends != gold_ends:
+        return Decision("undecided", "maths-list", shown, reason="nomatch")
+    ordered = gold_ends == "()" or interval
+    if len(items) != len(golds):
+        numbers = all(quantity(_LABEL.sub("", item)) is not None for item in items + golds)
+        return (
+            Decision("wrong", "maths-list", shown)
+            if numbers
+            else Decision("undecided", "maths-list", shown, reason="nomatch")
+        )
+    if ordered:
+        outcomes = [judge(a, b, tolerance).outcome for a, b in zip(items, golds, strict=True)]
+    else:
+        outcomes = _any_order(items, golds, tolerance)
+    if all(outcome == "correct" for outcome in outcomes):
+        return Decision("correct", "maths-list", shown)
+    if "wrong" in outcomes and (ordered or "undecided" not in outcomes):
+        return Decision("wrong", "maths-list", shown)
+    return Decision("undecided", "maths-list", shown, reason="nomatch")
+
+
+def _any_order(items: list[str], golds: list[str], tolerance: Tolerance) -> list[Outcome]:
+    left = list(golds)
+    outcomes: list[Outcome] = []
+    for item in items:
+        tried = [judge(item, gold, tolerance).outcome for gold in left]
+        if "correct" in tried:
+            left.pop(tried.index("correct"))
+            outcomes.append("correct")
+        else:
+            outcomes.append("undecided" if "undecided" in tried else "wrong")
+    return outcomes
+
+
+@lru_cache(maxsize=65536)
+def canonical(text: str) -> str:
+    """One spelling without blanks: fractions, brackets, relations and text commands written one way."""
+    return re.sub(r"\s+|\\(?:displaystyle|limits|quad|qquad)\b", "", tidy(_ascii(unwrap(text)))).rstrip(".,")
+
+
+def _unlabelled(text: str) -> str:
+    return _LABEL.sub("", text, count=1)
+
+
+def _ascii(text: str) -> str:
+    for old, new in _RELATIONS:
+        text = text.replace(old, new)
+    return text.replace("\\{", "{").replace("\\}", "}").replace("\\ ", " ")
+
+
+def _relation(text: str) -> tuple[str, str, str] | None:
+    """(left, sign, right) of a single relation that is more than a label such as `x = 5`."""
+    text = _ascii(text)
+    signs = list(_RELATION.finditer(text))
+    if len(signs) != 1 or (signs[0][0] == "=" and _LABEL.match(text.strip())):
+        return None
+    sign = signs[0][0]
+    return text[: signs[0].start()], sign, text[signs[0].end() :]
+
+
+def _items(text: str) -> tuple[str, list[str]]:
+    """(outer brackets, items) of a list, tuple, set or interval; one item for anything else."""
+    text = _ascii(unwrap(text)).replace("\\left", "").replace("\\right", "").replace("$", " ")
+    text = _LABEL.sub("", plain_brackets(text))
+    text = re.sub(r"^\([A-Za-z](?:,\s*[A-Za-z])*\)\s*=\s*", "", text)
+    ends = ""
+    while len(text) > 2 and text[0] in "([{" and text[-1] in ")]}" and _spans(text):
+        ends, text = (text[0] + text[-1], text[1:-1].strip())
+        if "," in text or ends != "()":
+            break
+    if "\\pm" in text and text.count("\\pm") == 1 and "," not in text:
+        return "{}", [text.replace("\\pm", "+").lstrip("+ "), text.replace("\\pm", "-")]
+    parts = _split(
+        re.sub(r"(?<=\d),(?=\d{3}(?!\d))(?!\s)", "", text) if quantity(text) else _AND.sub(",", text)
+    )
+    if len(parts) > _MAX_ITEMS:
+        return ends, [text]
+    if len(parts) == 1 and re.fullmatch(r"-?\d+(?: +-?\d+)+", parts[0]):
+        parts = parts[0].split()
+    return ("{}" if ends == "{}" or not ends else ends), parts
+
+
+def plain_brackets(text: str) -> str:
+    """Full-width brackets and commas as ASCII."""
+    return text.strip().translate(str.maketrans("（）【】，", "()[],"))
+
+
+def _spans(text: str) -> bool:
+    """Whether the first bracket is closed by the last one."""
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if depth == 0:
+            return at == len(text) - 1
+    return False
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside brackets; a thousands comma does not split."""
+    if quantity(text) is not None:
+        return [text]
+    parts, depth, start = [], 0, 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    parts.append(text[start:].strip())
+    return [part for part in parts if part] or [plain(text)]

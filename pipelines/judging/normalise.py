@@ -1,0 +1,132 @@
+"""Bringing two spellings of the same answer to one form, without losing what makes answers differ.
+
+Signs, operators, decimal points and brackets are never dropped here: stripping punctuation is how `-5` becomes `5`.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+_SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_SUPERSCRIPT_RUN: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
+_CHARACTERS: Final = str.maketrans(
+    dict.fromkeys("−‐‑–—", "-")
+    | dict.fromkeys("“”", '"')
+    | dict.fromkeys("‘’´", "'")
+    | dict.fromkeys("\u00a0\u202f\u2009", " ")
+)
+_WRAPPERS: Final = (("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("`", "`"),
+                    ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("「", "」"))  # fmt: skip
+_COMMAND: Final = re.compile(
+    r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm|textit|mbox|bm|boldsymbol|mathit)\s*\{([^{}]*)\}"
+)
+_SPACE: Final = re.compile(r"\s+")
+_WORD: Final = re.compile(r"(?<!\w)[-+]?[$€£¥]?\d+(?:\.\d+)?(?!\w)%?|[^\W_]+(?:(?<=\d)\.\d\w*)?")
+_OPERATOR: Final = re.compile(r"[+*/^=<>≤≥]|(?<=\d)!|(?<=[\w)])-(?=\d)")
+_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_ARTICLES: Final = frozenset(("a", "an", "the"))
+_LONG: Final = 4096
+
+_ONES: Final = (
+    *(
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+UNITS: Final = {word: number for number, word in enumerate(_ONES)}
+_DECADES: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+TENS: Final = {word: number for number, word in zip(range(20, 100, 10), _DECADES, strict=True)}
+
+
+def unwrap(text: str) -> str:
+    """Take off what only presents an answer: blanks, Markdown, maths delimiters, quotes, a full stop at the end."""
+    text = text.strip()
+    for _ in range(8):
+        before = text
+        text = text.strip().rstrip("。;；").strip()
+        if text.endswith(".") and not text.endswith(".."):
+            text = text[:-1].rstrip()
+        for opening, closing in _WRAPPERS:
+            if (
+                len(text) > len(opening) + len(closing)
+                and text.startswith(opening)
+                and text.endswith(closing)
+            ):
+                inner = text[len(opening) : -len(closing)]
+                if opening not in inner:
+                    text = inner
+        if text.count("**") == 1:
+            text = text.replace("**", "").strip()
+        if match := _COMMAND.fullmatch(text):
+            text = match[1]
+        if text == before:
+            break
+    return text
+
+
+@lru_cache(maxsize=65536)
+def plain(text: str) -> str:
+    """One spelling for text that is the same but for case, width, dashes and blanks. Signs and operators stay."""
+    text = (
+        text.replace("Â\u00a0", " ").replace("â€“", "-").replace("â€™", "'")
+    )  # UTF-8 read as Latin-1 somewhere upstream
+    text = (
+        _SUPERSCRIPT_RUN.sub(lambda run: "^" + run[0].translate(_SUPERSCRIPTS), text[:_LONG]) + text[_LONG:]
+    )
+    text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    return _SPACE.sub(" ", unwrap(text)).casefold().strip()
+
+
+def without_accents(text: str) -> str:
+    """Drop combining marks: `café` and `cafe` are one answer."""
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+
+
+@lru_cache(maxsize=65536)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text answer: no case, accents, articles or punctuation; small number words as digits.
+
+    A minus, a decimal point, a percent or currency sign belongs to its number and stays.
+    """
+    text = without_accents(plain(text)).replace("&", " and ").replace("'", "")
+    found = [word for word in _WORD.findall(_THOUSANDS.sub("", text)) if word not in _ARTICLES]
+    return tuple(str(UNITS[w]) if w in UNITS else str(TENS[w]) if w in TENS else w for w in found)
+
+
+@lru_cache(maxsize=65536)
+def operators(text: str) -> str:
+    """The operators of a text in order: two answers with other operators are never the same text."""
+    return "".join(_OPERATOR.findall(_SPACE.sub("", plain(text))))
+
+
+def contains(haystack: tuple[str, ...], needle: tuple[str, ...]) -> bool:
+    """Whether the words of `needle` stand in `haystack` next to one another, on word boundaries."""
+    size = len(needle)
+    return bool(size) and any(haystack[i : i + size] == needle for i in range(len(haystack) - size + 1))
+
+
+def similarity(a: str, b: str) -> float:
+    """1 - edit distance / longer length (the ANLS similarity), between 0 and 1. Long texts are compared by equality."""
+    if a == b:
+        return 1.0
+    if not a or not b or len(a) * len(b) > 250_000:
+        return 0.0
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return 1.0 - row[-1] / max(len(a), len(b))

@@ -1,0 +1,195 @@
+r"""Reading a number with what belongs to it: sign, thousands, fraction, power of ten, percent, currency, unit.
+
+`quantity("about $1,200.50")`, `quantity("\\frac{3}{4}\\text{ cm}")`, `quantity("twenty-five")`. Values are exact
+fractions, so nothing is equal by accident of binary floating point. Sizes are bounded before anything is computed.
+"""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from pipelines.judging.normalise import TENS, UNITS, plain
+
+_MAX_TEXT: Final = 200
+_MAX_DIGITS: Final = 60
+_MAX_EXPONENT: Final = 300
+_SCALES: Final = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+                  "万": 10**4, "亿": 10**8, "mn": 10**6, "bn": 10**9}  # fmt: skip
+_CURRENCY: Final = {"$": "usd", "dollar": "usd", "usd": "usd", "€": "eur", "euro": "eur", "eur": "eur", "£": "gbp",
+                    "pound sterling": "gbp", "¥": "yen", "yen": "yen", "₹": "inr", "rupee": "inr", "元": "cny",
+                    "yuan": "cny"}  # fmt: skip
+_DIMENSIONS: Final = {
+    "length": {"mm": "1/1000", "millimeter": "1/1000", "cm": "1/100", "centimeter": "1/100", "dm": "1/10", "m": "1",
+               "meter": "1", "km": "1000", "kilometer": "1000", "inch": "127/5000", "in": "127/5000",
+               "ft": "381/1250", "foot": "381/1250", "yard": "1143/1250", "yd": "1143/1250", "mile": "201168/125",
+               "米": "1", "厘米": "1/100", "千米": "1000", "公里": "1000"},
+    "mass": {"mg": "1/1000000", "g": "1/1000", "gram": "1/1000", "kg": "1", "kilogram": "1", "ton": "1000",
+             "tonne": "1000"},
+    "time": {"ms": "1/1000", "s": "1", "sec": "1", "second": "1", "min": "60", "minute": "60", "h": "3600",
+             "hr": "3600", "hour": "3600", "day": "86400", "week": "604800"},
+    "volume": {"ml": "1/1000", "milliliter": "1/1000", "l": "1", "liter": "1"},
+    "money": {"cent": "1/100", "¢": "1/100", "usd": "1"},
+    "angle": {"degree": "1", "°": "1", "deg": "1", "度": "1"},
+}  # fmt: skip
+_UNIT: Final = {
+    name: (dimension, Fraction(size))
+    for dimension, units in _DIMENSIONS.items()
+    for name, size in units.items()
+}
+
+_LATEX: Final = (
+    (re.compile(r"\\left|\\right|\\displaystyle|\\[!,;: ]|~"), " "),
+    (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"(?<![\w}])(-?)\s*(\d+)\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}"), r"\1\2 \3/\4"),
+    (re.compile(r"\\frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}"), r"\1/\2"),
+    (re.compile(r"\\(?:text|mathrm|mbox|textrm|rm|operatorname)\s*\{([^{}]{0,60})\}"), r" \1 "),
+    (re.compile(r"\\(?:times|cdot)|[×·]"), "*"),
+    (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°|º"), " degree "),
+    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"\\(?=[%$&#])"), ""),
+)
+_QUALIFIER: Final = re.compile(
+    r"^(?:(?:about|around|approximately|approx\.?|roughly|nearly|exactly|only|just|a total of|in total"
+    r"|equal to|equals|is|are|was)\s+|[~≈=]\s*)+"
+)
+_ASSIGNED: Final = re.compile(r"^\\?[a-z]\w{0,10}(?:\([a-z]\))?\s*[=≈]\s*")
+_NUMBER: Final = re.compile(
+    r"""(?P<sign>[-+]|minus\s+|negative\s+)?\s*(?P<currency>[$€£¥₹])?\s*(?P<sign2>-)?
+        (?:(?P<whole>\d+)\s+(?P<above>\d+)\s*/\s*(?P<below>\d+)
+          |(?P<top>\d+(?:\.\d+)?)\s*/\s*(?P<bottom>\d+(?:\.\d+)?)
+          |(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:\ \d{3})+(?!\d)|\d+)?(?P<decimals>\.\d*)?
+           (?:\s*\*\s*10\s*\^\s*\{?\s*(?P<power>[-+]?\d+)\s*\}?|e(?P<exponent>[-+]?\d+))?)
+        (?!\d)(?P<rest>.*)$""",
+    re.VERBOSE | re.DOTALL,
+)
+_UNIT_TEXT: Final = re.compile(
+    r"(?:per\s|/)?[^\W\d_][^\W\d_.'²³]*\.?(?:[ /*-](?:per |of )?[^\W\d_]+){0,4}(?:\s*\^\s*\{?-?\d\}?)?|[°¢%]"
+)
+
+
+class Quantity(msgspec.Struct, frozen=True):
+    """An exact value, how many decimals it was written with, and what stood around it."""
+
+    value: Fraction
+    decimals: int = 0
+    percent: bool = False
+    unit: str = ""
+
+    def shown(self) -> str:
+        """A compact form for people: `3/4`, `12 cm`, `50%`."""
+        number = str(self.value)
+        return number + ("%" if self.percent else f" {self.unit}" if self.unit else "")
+
+
+def tidy(text: str) -> str:
+    """Plain spelling of a short LaTeX or text number: `\\frac{3}{4}\\text{ cm}` becomes `3/4 cm`."""
+    text = (
+        text.replace("\x0crac", r"\frac").replace("\text{", r"\text{").replace("\x08oxed", r"\boxed")
+    )  # escapes read twice
+    for pattern, replacement in _LATEX:
+        text = pattern.sub(replacement, text)
+    text = plain(text.replace("$", " ") if text.count("$") % 2 == 0 and "\\" in text else text)
+    return re.sub(r"^\{(.*)\}$", r"\1", text)
+
+
+@lru_cache(maxsize=65536)
+def quantity(text: str) -> Quantity | None:
+    """The number that a text is, as a whole; None where it is anything else (a range, an expression, a sentence)."""
+    if len(text) > _MAX_TEXT:
+        return None
+    text = tidy(text)
+    text = _QUALIFIER.sub("", _ASSIGNED.sub("", text))
+    match = _NUMBER.match(text)
+    if (
+        match is None
+        or not any(match[name] for name in ("whole", "top", "digits", "decimals"))
+        or match["decimals"] == "."
+    ):
+        return _worded(text)
+    value = _value(match)
+    if value is None:
+        return None
+    rest = match["rest"].strip()
+    first = rest.split(" ", 1)
+    if first[0] in _SCALES:
+        value, rest = value * _SCALES[first[0]], first[1].strip() if len(first) > 1 else ""
+    if match["sign"] in ("-",) or (match["sign"] or "").strip() in ("minus", "negative") or match["sign2"]:
+        value = -value
+    decimals = len((match["decimals"] or ".")[1:])
+    return _with_rest(value, decimals, match["currency"] or "", rest)
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    parts = {name: found for name, found in match.groupdict().items() if found and name != "rest"}
+    if sum(len(part) for part in parts.values()) > _MAX_DIGITS:
+        return None
+    power = int(parts.get("power") or parts.get("exponent") or 0)
+    if abs(power) > _MAX_EXPONENT:
+        return None
+    if "whole" in parts:
+        below = int(parts["below"])
+        return int(parts["whole"]) + Fraction(int(parts["above"]), below) if below else None
+    if "top" in parts:
+        bottom = Fraction(parts["bottom"])
+        return Fraction(parts["top"]) / bottom if bottom else None
+    digits = re.sub(r"[ ,]", "", parts.get("digits", "0")) + parts.get("decimals", "")
+    return Fraction(digits.rstrip(".")) * Fraction(10) ** power
+
+
+def _with_rest(value: Fraction, decimals: int, symbol: str, rest: str) -> Quantity | None:
+    """Attach percent, currency or unit; None where what follows is no unit."""
+    if rest in ("%", "percent", "per cent", "pct", "percentage"):
+        return Quantity(value, decimals, percent=True)
+    unit = _CURRENCY.get(symbol, "")
+    if rest:
+        rest = rest.rstrip(".").strip()
+        if not _UNIT_TEXT.fullmatch(rest) or len(rest.split()) > 4:
+            return None
+        named = singular(rest)
+        unit = unit or _CURRENCY.get(named, named)
+    return Quantity(value, decimals, unit=unit)
+
+
+def singular(unit: str) -> str:
+    """`metres` and `meter` are one unit."""
+    unit = re.sub(r"\s*\^\s*\{?(-?\d)\}?$", r"^\1", unit)
+    for prefix, power in (("square ", "^2"), ("sq. ", "^2"), ("sq ", "^2"), ("cubic ", "^3")):
+        if unit.startswith(prefix):
+            unit = unit[len(prefix) :] + power
+    base, mark, power = unit.partition("^")
+    base = base.replace("metre", "meter").replace("litre", "liter")
+    base = {"inches": "inch", "feet": "foot", "hrs": "hr", "mins": "min", "secs": "sec"}.get(base, base)
+    if len(base) > 3 and base.endswith("s") and not base.endswith("ss"):
+        base = base[:-1]
+    return base + mark + power
+
+
+def in_base_units(quantity: Quantity) -> tuple[str, Fraction] | None:
+    """(dimension, value in its base unit), or None for a unit that is not known."""
+    known = _UNIT.get(quantity.unit)
+    return (known[0], quantity.value * known[1]) if known else None
+
+
+def _worded(text: str) -> Quantity | None:
+    """`twenty-five`, `one hundred and two`, `two apples`."""
+    total, group, used = 0, 0, 0
+    tokens = re.split(r"[ -]+", text)
+    for token in tokens:
+        if token in UNITS:
+            group += UNITS[token]
+        elif token in TENS:
+            group += TENS[token]
+        elif token == "hundred" and used:
+            group *= 100
+        elif token in _SCALES and used:
+            total, group = total + group * _SCALES[token], 0
+        elif not (token == "and" and used):
+            break
+        used += 1
+    if not used:
+        return None
+    return _with_rest(Fraction(total + group), 0, "", " ".join(tokens[used:]))

@@ -1,0 +1,128 @@
+"""Short free text: equal after normalisation, or the reference said inside a short statement, else mostly undecided.
+
+"Wrong" needs a contradiction that a person would see without looking anything up: another member of a closed class
+(colours, weekdays, directions, ...), another number, or one plain word where the reference is one unrelated
+plain word. Two names that differ may both be right, so they are left undecided.
+"""
+
+import re
+from typing import Final
+
+from pipelines.judging.normalise import contains, operators, plain, similarity, words
+from pipelines.judging.number import compare
+from pipelines.judging.quantity import quantity
+from pipelines.judging.verdict import Decision
+
+_CLASSES: Final = tuple(
+    {word: index for index, same in enumerate(line.split()) for word in same.split("/")}
+    for line in (
+        "red blue green yellow orange purple/violet pink brown black white gray/grey gold/golden silver beige cyan",
+        "monday tuesday wednesday thursday friday saturday sunday",
+        "january/jan february/feb march/mar april/apr may june/jun july/jul august/aug september/sept/sep october/oct "
+        "november/nov december/dec",
+        "left right",
+        "up down",
+        "top bottom",
+        "above below",
+        "north south east west northeast northwest southeast southwest",
+        "male/man/men/boy female/woman/women/girl",
+        "circle/circular square triangle/triangular rectangle/rectangular pentagon hexagon octagon star",
+        "increase/increases/increased/increasing decrease/decreases/decreased/decreasing",
+        "higher/larger/bigger/greater/more lower/smaller/less/fewer",
+        "hot cold",
+        "day night",
+        "indoors/indoor/inside outdoors/outdoor/outside",
+        "metal rubber wood/wooden plastic glass",
+        "spring summer autumn/fall winter",
+        "open closed",
+        "empty full",
+        "solid liquid gas",
+    )
+)
+_DENIAL: Final = re.compile(
+    r"\b(?:not|never|neither|nor|isn't|wasn't|aren't|weren't|doesn't|didn't|cannot|can't|unlike"
+    r"|rather than|instead of)\b"
+)
+_STATEMENT_WORDS: Final = 80
+_NEAR: Final = 0.85
+_FAR: Final = 0.3
+_LOST_LETTERS: Final = re.compile(r"(?:ies|es|s)$")
+
+
+def judge(text: str, gold: str, question: str = "") -> Decision:
+    """Compare a text answer with one reference form."""
+    mine, theirs = words(text), words(gold)
+    shown = " ".join(mine)[:200]
+    if not theirs or (operators(gold) and operators(text) != operators(gold)):
+        equal = plain(text) == plain(gold)
+        return (
+            Decision("correct", "text-equal", shown)
+            if equal
+            else Decision("undecided", "text", shown, "nomatch")
+        )
+    if mine == theirs or "".join(mine) == "".join(theirs):
+        return Decision("correct", "text-equal", shown)
+    found = _numbers(text, gold)
+    if found is not None:
+        return found
+    if len(mine) <= _STATEMENT_WORDS and contains(mine, theirs):
+        if _asked(theirs, question):
+            return Decision("undecided", "text-contains", shown, reason="nomatch")
+        if _DENIAL.search(plain(text)) and len(mine) > len(theirs) + 2:
+            return Decision("undecided", "text-contains", shown, reason="conflict")
+        return Decision("correct", "text-contains", shown)
+    if _nearly(mine, theirs):
+        return Decision("correct", "text-near", shown)
+    return _contradiction(text, gold, mine, theirs, shown)
+
+
+def _numbers(text: str, gold: str) -> Decision | None:
+    """Both sides are numbers as a whole: the number judge knows more about them."""
+    a, b = quantity(text), quantity(gold)
+    if a is None or b is None:
+        return None
+    found = compare(a, b)
+    return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
+
+
+def _asked(theirs: tuple[str, ...], question: str) -> bool:
+    """Whether the question already says the reference (`Michigan or Ohio State?`): saying it again proves nothing."""
+    return bool(question) and contains(words(question), theirs)
+
+
+def _nearly(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """A plural or a slip of one letter in a long word; digits must agree."""
+    a, b = " ".join(mine), " ".join(theirs)
+    if any(c.isdigit() for c in a + b):
+        return False
+    if _LOST_LETTERS.sub("", a) == _LOST_LETTERS.sub("", b) and min(len(a), len(b)) >= 4:
+        return True
+    return (
+        len(mine) == len(theirs) and len(b) >= 8 and a[:1] == b[:1] and similarity(a[:200], b[:200]) >= _NEAR
+    )
+
+
+def _contradiction(
+    text: str, gold: str, mine: tuple[str, ...], theirs: tuple[str, ...], shown: str
+) -> Decision:
+    if mine and len(mine) <= 3 and len(theirs) <= 3:
+        for known in _CLASSES:
+            a, b = {known[w] for w in mine if w in known}, {known[w] for w in theirs if w in known}
+            if len(a) == len(b) == 1 and a != b and len(mine) == len(theirs):
+                rest = [w for w in mine if w not in known], [w for w in theirs if w not in known]
+                if rest[0] == rest[1]:
+                    return Decision("wrong", "text-class", shown)
+    if _plain_word(text, mine) and _plain_word(gold, theirs) and similarity(mine[0], theirs[0]) < _FAR:
+        return Decision("wrong", "text-word", shown)
+    return Decision("undecided", "text", shown, reason="nomatch")
+
+
+def _plain_word(text: str, found: tuple[str, ...]) -> bool:
+    """One lower-case word of letters: not a name, not a number, not an abbreviation."""
+    return (
+        len(found) == 1
+        and found[0].isalpha()
+        and found[0].isascii()
+        and len(found[0]) >= 3
+        and text.strip(" .*\"'").islower()
+    )

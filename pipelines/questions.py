@@ -1,0 +1,122 @@
+"""Questions read, thinned, put into their prompt and made into requests: what `cot-pairs` and `eval` ask.
+
+A bad image (missing, outside the root, unreadable) costs its own row: the row gets a `problem` and is reported as
+dropped, everything else goes on. The id of a question is the hash of its images, text and reference; a row that
+stands twice in the file is asked twice, under two ids.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipelines.engines.base import Request, Sampling
+from pipelines.prompts import build
+from pipelines.rundir import unique_ids
+from prefdata import images
+from prefdata.errors import PrefdataError
+from prefdata.formats.dialect import IMAGE, in_reading_order, join
+from prefdata.readers import Located, read_rows
+from prefdata.records import Message, Question, content_id, record_id
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One question: its row as it will stand in every output, what to ask, and how to judge the answers.
+
+    `row` holds the input's keys plus `question_orig` (untouched), `question` (the whole prompt) and `prompt_version`.
+    """
+
+    id: str
+    row: dict[str, Any]
+    request: Request
+    gold: tuple[str, ...] = ()
+    answer_type: str = "auto"
+    options: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """How the questions are asked."""
+
+    version: str
+    n: int
+    sampling: Sampling
+    seed: int
+    image_root: Path | None
+
+
+def load(path: Path, how: How, rows: Sequence[Located] | None = None) -> list[Asked]:
+    """The questions of a `qa` file in its order. Raises PrefdataError at a row that is no question."""
+    found = list(read_rows(path, "qa")) if rows is None else rows
+    ids = unique_ids(record_id(_question(path, located)) for located in found)
+    return [_asked(path, located, identity, how) for located, identity in zip(found, ids, strict=True)]
+
+
+def thinned(rows: Sequence[Any], start: int, most: int | None, seed: int) -> list[Any]:
+    """Without the first `start`, and of the rest at most `most`: a seeded uniform draw, in the file's order."""
+    rest = list(rows[start:])
+    if most is None or most >= len(rest):
+        return rest
+    return [rest[index] for index in sorted(random.Random(seed).sample(range(len(rest)), most))]
+
+
+def _question(path: Path, located: Located) -> Question:
+    record = located.record
+    if not isinstance(record, Question) or not any(turn.role == "user" for turn in record.prompt):
+        raise PrefdataError(
+            f"{path}:{located.line}: no question; each row needs `question` (and `answer` to be judged)."
+        )
+    return record
+
+
+def _asked(path: Path, located: Located, identity: str, how: How) -> Asked:
+    record = _question(path, located)
+    prompt = build(record.prompt, record.media, how.version)
+    prompt, media = in_reading_order(prompt, record.media, leave_single=False)
+    question = next(turn for turn in reversed(prompt) if turn.role == "user")
+    row = {**located.row, "question_orig": located.row.get("question", ""), "prompt_version": how.version}
+    row["question"] = join(
+        question, media, {kind: f"<{kind}>" for kind in ("image", "video", "audio")} | {"image": IMAGE}
+    )
+    if media != record.media:
+        row["image"] = [item.uri for item in media]
+    problem = None
+    files: list[Path | bytes] = []
+    for item in media:
+        if item.kind != "image":
+            problem = f"media: {item.kind} cannot be sent to an engine"
+        elif item.data is not None:
+            files.append(item.data)
+        else:
+            try:
+                file = images.resolve(item.uri or "", how.image_root, path.parent)
+            except PrefdataError as error:
+                problem = f"image: {error}"
+                continue
+            if not file.is_file():
+                problem = f"image: {item.uri}: no such file (looked for {file})"
+            files.append(file)
+    request = Request(
+        id=identity, messages=prompt, images=tuple(files), n=how.n, sampling=how.sampling, seed=how.seed
+    )
+    return Asked(
+        id=identity,
+        row=row,
+        request=request,
+        gold=record.answer,
+        answer_type=record.answer_type or "auto",
+        options=record.options,
+        problem=problem,
+    )
+
+
+def group_id(row: dict[str, Any]) -> str:
+    """The id of the question that a row sampled elsewhere answers: image, prompt and reference."""
+    return content_id(row.get("image"), row.get("question"), row.get("answer"))
+
+
+def text_of(messages: Sequence[Message]) -> str:
+    """The text of the last user turn, for reading its options."""
+    return next((turn.text for turn in reversed(messages) if turn.role == "user"), "")

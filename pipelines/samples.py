@@ -1,0 +1,150 @@
+"""Samples drawn elsewhere (the original pipeline's files, or ours) brought into a run, judged, ready to be paired.
+
+One row is one sample: `question_orig`, `question`, `response`, `prompt_version`, `answer`, maybe `image`. The rows
+of one question may lie anywhere in any of the files (the original appends them in chunks from many processes), so a
+first pass notes where each question's rows are, and a second reads one question at a time: memory holds places, not
+text.
+Old files lack `finish_reason`; there, a cut-off answer is known only by its missing marker.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from pipelines.correctness import brief
+from pipelines.judging import judge
+from pipelines.questions import group_id
+from pipelines.rundir import RunDir
+from prefdata.errors import PrefdataError
+from prefdata.progress import progress, say
+
+_NEEDED = ("question", "response", "answer")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The sampled files at `path`: the file, a run's own samples.jsonl, or every *.jsonl of the folder."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise PrefdataError(f"--samples {path}: no such file or folder.")
+    own = path / "samples.jsonl"
+    found = [own] if own.is_file() else sorted(path.glob("*.jsonl"))
+    if not found:
+        raise PrefdataError(f"--samples {path}: no *.jsonl file in this folder.")
+    return found
+
+
+class Places:
+    """Where the rows of each question lie: question id -> (file number, byte offset, length) triples."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = list(files)
+        self.rows = 0
+        self._places: dict[str, array[int]] = {}
+        for number, file in enumerate(self.files):
+            with file.open("rb") as stream:
+                offset = 0
+                for line_number, line in enumerate(stream, 1):
+                    if line.strip():
+                        row = _decoded(file, line_number, line, last=not line.endswith(b"\n"))
+                        if row is not None:
+                            self._places.setdefault(group_id(row), array("q")).extend(
+                                (number, offset, len(line))
+                            )
+                            self.rows += 1
+                    offset += len(line)
+
+    @property
+    def ids(self) -> list[str]:
+        """Question ids in the order of their first row."""
+        return list(self._places)
+
+    def of(self, identity: str, streams: Sequence[BinaryIO], most: int | None) -> list[dict[str, Any]]:
+        """The rows of one question in file order, at most `most`."""
+        place = self._places[identity]
+        rows = []
+        for at in range(0, len(place) if most is None else min(len(place), 3 * most), 3):
+            stream = streams[place[at]]
+            stream.seek(place[at + 1])
+            rows.append(msgspec.json.decode(stream.read(place[at + 2])))
+        return rows
+
+
+def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int | None) -> None:
+    """Judge every question's rows that the run still owes.
+
+    max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
+    order in which a file happened to be written.
+    """
+    most = None if max_lines is None else max(1, max_lines // max(1, len(places.ids)))
+    with ExitStack() as stack, progress("judging", total=len(places.ids), unit="questions") as shown:
+        streams = [stack.enter_context(file.open("rb")) for file in places.files]
+        for identity in places.ids:
+            if run.owed(identity):
+                rows = places.of(identity, streams, most)
+                run.append(
+                    {"id": identity, "row": _base(rows[0]), "samples": list(_judged(rows, answer_type))}
+                )
+            shown.advance()
+
+
+def _judged(rows: Sequence[dict[str, Any]], answer_type: str) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        found = row.get("meta")
+        meta: dict[str, Any] = found if isinstance(found, dict) else {}
+        finish_reason = row.get("finish_reason") or "stop"
+        verdict = judge(
+            row["response"],
+            forms_of(row["answer"]),
+            str(row.get("answer_type") or answer_type),
+            str(row.get("question_orig") or row["question"]),
+            tuple(option for option in row.get("options") or () if isinstance(option, str)),
+            finish_reason,
+        )
+        entry = {
+            "response": row["response"],
+            "finish_reason": finish_reason,
+            "seed": row.get("seed"),
+            "verdict": brief(verdict),
+        }
+        by = {
+            key: meta[key]
+            for key in ("engine", "model", "model_hash", "template_hash", "sampling")
+            if meta.get(key)
+        }
+        yield entry | ({"by": by} if by else {})
+
+
+def forms_of(answer: Any) -> tuple[str, ...]:
+    """Every valid form of a reference as it stands in a row: a text, a number, or a list of them."""
+    if isinstance(answer, list | tuple):
+        return tuple(form for item in answer for form in forms_of(item))
+    return (str(answer),) if isinstance(answer, str | int | float) and not isinstance(answer, bool) else ()
+
+
+def _base(row: dict[str, Any]) -> dict[str, Any]:
+    own = ("response", "finish_reason", "seed", "meta", "is_correct", "answer_pred", "id")
+    return {"question_orig": row["question"]} | {key: value for key, value in row.items() if key not in own}
+
+
+def _decoded(file: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any] | None:
+    try:
+        row = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        if last:
+            say(f"{file}:{number}: the last line is cut off; it is left out.")
+            return None
+        raise PrefdataError(f"{file}:{number}: not valid JSON ({error}).") from error
+    if (
+        not isinstance(row, dict)
+        or not all(key in row for key in _NEEDED)
+        or not isinstance(row["response"], str)
+    ):
+        raise PrefdataError(
+            f"{file}:{number}: not a sampled row; `question`, `response` (text) and `answer` are needed."
+        )
+    return row
