@@ -17,6 +17,10 @@ from prefdata.errors import PrefdataError
 EngineName = Literal["transformers", "vllm", "replay"]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
+# A bound on an optional number belongs to the number: msgspec refuses it on `int | None`.
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+
 # Enough to fill a continuous-batching engine, few enough to hold their images in memory.
 _IN_FLIGHT = 256
 
@@ -41,36 +45,33 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         DTypeName, Meta(description="Number type of the weights; auto takes the checkpoint's own.")
     ] = "auto"
     tp: Annotated[
-        int | None,
+        AtLeastOne | None,
         Meta(
-            ge=1,
             description="Tensor-parallel size; the environment variable TP is read where it is not given.",
         ),
     ] = None
-    pp: Annotated[int | None, Meta(ge=1, description="Pipeline-parallel size (engines that have one).")] = (
+    pp: Annotated[AtLeastOne | None, Meta(description="Pipeline-parallel size (engines that have one).")] = (
         None
     )
     batch_size: Annotated[
-        int | None,
+        AtLeastOne | None,
         Meta(
-            ge=1,
             description="Questions asked together: a static batch (transformers: 16), in flight (others: 256).",
         ),
     ] = None
     session_len: Annotated[
-        int | None,
+        AtLeastOne | None,
         Meta(
-            ge=1,
             description="Context length: a question that does not fit with its answer is dropped with a reason.",
         ),
     ] = None
     cache_max_entry_count: Annotated[
-        float | None,
-        Meta(gt=0, le=1, description="Share of GPU memory for the KV cache (engines that manage one)."),
+        Share | None,
+        Meta(description="Share of GPU memory for the KV cache (engines that manage one)."),
     ] = None
     vit_batch_size: Annotated[
-        int | None,
-        Meta(ge=1, description="Images per vision-encoder batch (engines that have such a setting)."),
+        AtLeastOne | None,
+        Meta(description="Images per vision-encoder batch (engines that have such a setting)."),
     ] = None
     dynamic: Annotated[bool, Meta(description="Cut images into tiles (InternVL models).")] = False
     max_num: Annotated[int, Meta(ge=1, description="Most tiles of one image, with --dynamic.")] = 6
@@ -155,8 +156,8 @@ class RunOptions(SamplingOptions, kw_only=True, frozen=True):
         ),
     ] = None
     sample_max_num: Annotated[
-        int | None,
-        Meta(ge=1, description="Take at most so many rows: a seeded uniform draw without replacement."),
+        AtLeastOne | None,
+        Meta(description="Take at most so many rows: a seeded uniform draw without replacement."),
     ] = None
     sample_start_idx: Annotated[int, Meta(ge=0, description="Leave out the first rows of the input.")] = 0
     shard: Annotated[
