@@ -7,8 +7,20 @@ handled. Asking a few finished requests again costs less than results that hang 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pipelines.engines.base import Engine, Reply, Request
+
+T = TypeVar("T")
+
+
+def shard(rows: Sequence[T], index: int, count: int, group: int) -> list[T]:
+    """Part `index` of `count`: contiguous, cut between groups of `group` rows.
+
+    Whole groups, so that an engine with static batches does the same arithmetic in a shard as in one run.
+    """
+    groups = -(-len(rows) // group)
+    return list(rows[groups * index // count * group : groups * (index + 1) // count * group])
 
 
 async def feed(

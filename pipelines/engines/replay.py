@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.engines.base import Abilities, FinishReason, Reply, Request, Sample, sample_seed
+from pipelines.probe import PROBE_ID
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import read_lines
 from prefdata.records import MediaRef, Text, content_id
@@ -96,6 +97,9 @@ class ReplayEngine:
         """Nothing to free."""
 
     def _reply(self, request: Request) -> Reply:
+        if request.id.startswith(PROBE_ID):
+            samples = [Sample(text="", token_ids=(), finish_reason="length") for _ in range(request.n)]
+            return Reply(id=request.id, samples=tuple(samples), prompt_tokens=len(self.rendered(request)))
         asked = request.messages[-1].text.strip()
         line = self._lines.get(asked) or self._lines.get(None)
         if line is None:

@@ -1,0 +1,52 @@
+"""`prefdata dropout-ntp`: cut good answers, let the model go on without the picture, keep the pairs."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from pipelines.cli.options import RunOptions
+from pipelines.splitting import SplitUnit
+from prefdata.cli.config import config_command
+
+
+class Config(RunOptions, kw_only=True, frozen=True):
+    """What `prefdata dropout-ntp` can be told."""
+
+    prompt_path: Annotated[
+        str,
+        Meta(description="Rows with `question`, `chosen` and perhaps `image`.", extra={"metavar": "FILE"}),
+    ]
+    start_ratio: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of the answer that is kept; 0 samples a whole answer.")
+    ] = 0.5
+    split_unit: Annotated[SplitUnit, Meta(description="What the share is counted in.")] = "token"
+    keep_image: Annotated[
+        bool,
+        Meta(
+            description="Show the images to the model (the original's --load-image).",
+            extra={"flags": ["--load-image"]},
+        ),
+    ] = False
+    keep_truncated: Annotated[bool, Meta(description="Keep answers that hit --max-new-tokens.")] = False
+    keep_same: Annotated[
+        bool, Meta(description="Keep continuations equal or nearly equal to the original.")
+    ] = False
+    keep_commentary: Annotated[bool, Meta(description='Keep answers like "I cannot see the image".')] = False
+
+
+@config_command(
+    Config,
+    name="dropout-ntp",
+    section="Generate",
+    examples="""
+    prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --out-dir runs --temperature 1 --top-k 0
+    prefdata dropout-ntp --checkpoint OpenGVLab/InternVL3-8B --engine vllm --tp 2 --prompt-path answers.jsonl
+    """,
+)
+def command(config: Config) -> int | None:
+    """Make preference pairs by DropoutNTP: keep the first part of a good answer and let the model continue it without
+    the image. Killed at any moment, the same command goes on where it stopped.
+    """
+    from pipelines.dropout_run import run
+
+    return run(config)

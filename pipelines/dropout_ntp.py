@@ -1,0 +1,195 @@
+"""DropoutNTP: cut a good answer, take the picture away, let the model go on; what it makes up is the rejected answer.
+
+    rows -> prefix of `chosen` -> request without images -> continuation -> filters -> pairs
+
+`rejected` is the prefix plus the continuation, byte for byte; the pair is the input row with `rejected` and `meta`
+set. Where a row makes no pair, dropped.jsonl says why. Question on sight: the prefix is cut again on every start of
+the run rather than stored; it hangs only on the row, the settings and the tokenizer, all of which are pinned.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipelines.engines.base import Abilities, Engine, Reply, Request, Sample, Sampling
+from pipelines.filters import comments_on_itself, sameness
+from pipelines.imageless import without_images
+from pipelines.rundir import unique_ids
+from pipelines.splitting import SplitUnit, prefix_of
+from prefdata import __version__, images
+from prefdata.errors import PrefdataError
+from prefdata.readers import Located
+from prefdata.records import Message, Question, content_id, place_media
+
+METHOD = "dropout-ntp"
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How the pairs are made. The switches `keep_...` turn a filter off."""
+
+    model: str
+    engine: str
+    sampling: Sampling
+    seed: int
+    n: int = 1
+    start_ratio: float = 0.5
+    split_unit: SplitUnit = "token"
+    keep_image: bool = False
+    keep_truncated: bool = False
+    keep_same: bool = False
+    keep_commentary: bool = False
+    image_root: Path | None = None
+    base: Path = Path()
+
+    @property
+    def suffix(self) -> str:
+        """The original's name for this kind of subset."""
+        return f"_prefix_pair_sr{self.start_ratio}_{'with' if self.keep_image else 'wo'}_image"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One row of the run: its id, the row as it stands in the file, its record."""
+
+    id: str
+    row: dict[str, Any]
+    question: Question
+    chosen: str
+
+
+def asked_of(path: Path, rows: Sequence[Located]) -> list[Asked]:
+    """Rows with their ids. Raises PrefdataError at a row that has no answer to continue."""
+    found: list[tuple[str, dict[str, Any], Question, str]] = []
+    for located in rows:
+        record = located.record
+        if not isinstance(record, Question) or not record.chosen:
+            raise PrefdataError(
+                f"{path}:{located.line}: no answer to continue; every row needs `question` and `chosen`."
+            )
+        pictures = [media.uri or content_id(str(media.data)) for media in record.media]
+        found.append(
+            (
+                content_id(pictures, located.row.get("question"), record.chosen),
+                located.row,
+                record,
+                record.chosen,
+            )
+        )
+    ids = unique_ids(identity for identity, _, _, _ in found)
+    return [Asked(new, row, record, chosen) for new, (_, row, record, chosen) in zip(ids, found, strict=True)]
+
+
+class Dropped(Exception):
+    """A row that makes no pair; the reason stands in dropped.jsonl."""
+
+
+def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
+    """What the engine is asked for one row. Raises Dropped."""
+    prefix = prefix_of(asked.chosen, recipe.start_ratio, recipe.split_unit, engine.encode, engine.decode)
+    if not prefix and recipe.start_ratio > 0:
+        raise Dropped("empty prefix")
+    files: list[Path | bytes] = []
+    messages: tuple[Message, ...]
+    if recipe.keep_image:
+        messages = place_media(asked.question.prompt, asked.question.media)
+        files = [_file(media, recipe) for media in asked.question.media]
+    else:
+        messages = tuple(
+            without_images(turn) if turn.role == "user" else turn for turn in asked.question.prompt
+        )
+        if not any(turn.content for turn in messages if turn.role == "user"):
+            raise Dropped("empty question: nothing is left without the image")
+    return Request(
+        id=asked.id,
+        messages=messages,
+        images=tuple(files),
+        prefix=prefix,
+        n=recipe.n,
+        sampling=recipe.sampling,
+        seed=recipe.seed,
+    )
+
+
+def result_of(
+    asked: Asked, request: Request, reply: Reply, recipe: Recipe, abilities: Abilities
+) -> dict[str, Any]:
+    """The complete result of one row for the run directory: `pairs` and `dropped`."""
+    if reply.error is not None:
+        return {"id": asked.id, "dropped": [{"reason": f"engine: {reply.error}", "row": asked.row}]}
+    original = asked.chosen[len(request.prefix) :]
+    pairs, dropped = [], []
+    seen: set[str] = set()
+    for index, sample in enumerate(reply.samples):
+        row = asked.row | {
+            "rejected": request.prefix + sample.text,
+            "meta": _provenance(asked, request, sample, index, recipe, abilities),
+        }
+        reason = "duplicate sample" if sample.text in seen else _reason(sample, original, recipe)
+        seen.add(sample.text)
+        if reason is None:
+            pairs.append(row)
+        else:
+            dropped.append({"reason": reason, "row": row})
+    return {"id": asked.id, "pairs": pairs, "dropped": dropped}
+
+
+def pairs_of(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The pairs in the order of the results."""
+    for result in results:
+        yield from result.get("pairs", ())
+
+
+def _reason(sample: Sample, original: str, recipe: Recipe) -> str | None:
+    if sample.finish_reason == "error":
+        return "engine: the sample failed"
+    if sample.finish_reason == "length" and not recipe.keep_truncated:
+        return "length limit hit"
+    if not sample.text.strip():
+        return "empty continuation"
+    if not recipe.keep_same and (same := sameness(sample.text, original)):
+        return f"{same} continuation"
+    if not recipe.keep_commentary and comments_on_itself(sample.text):
+        return "self-commentary"
+    return None
+
+
+def _provenance(
+    asked: Asked, request: Request, sample: Sample, index: int, recipe: Recipe, abilities: Abilities
+) -> dict[str, Any]:
+    meta = {
+        "id": asked.id if recipe.n == 1 else f"{asked.id}.{index}",
+        "method": METHOD,
+        "engine": recipe.engine,
+        "model": recipe.model,
+        "model_hash": abilities.model_hash,
+        "sampling": msgspec.to_builtins(recipe.sampling),
+        "seed": sample.seed,
+        "template_hash": abilities.template_hash,
+        "finish_reason": sample.finish_reason,
+        "verdicts": None,
+        "version": __version__,
+        "start_ratio": recipe.start_ratio,
+        "split_unit": recipe.split_unit,
+        "with_image": recipe.keep_image,
+        "prefix_characters": len(request.prefix),
+    }
+    before = asked.row.get("meta")
+    if isinstance(before, dict) and "id" in before:
+        meta["source_id"] = before["id"]
+    return meta
+
+
+def _file(media: Any, recipe: Recipe) -> Path | bytes:
+    if media.kind != "image":
+        raise Dropped(f"media: {media.kind} cannot be sent to an engine")
+    if media.data is not None:
+        data: bytes = media.data
+        return data
+    try:
+        file = images.resolve(media.uri or "", recipe.image_root, recipe.base)
+    except PrefdataError as error:
+        raise Dropped(f"image: {error}") from error
+    if not file.is_file():
+        raise Dropped(f"image: {media.uri}: no such file")
+    return file

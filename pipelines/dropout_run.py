@@ -1,0 +1,119 @@
+"""One `dropout-ntp` run from its flags: input, run directory, engine, feed, results, mixture entry and card."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines.cli.options import identity
+from pipelines.dropout_ntp import Asked, Dropped, Recipe, asked_of, pairs_of, request_of, result_of
+from pipelines.engines import make_engine
+from pipelines.engines.base import Engine, Reply, Request
+from pipelines.engines.identity import model_hash
+from pipelines.feed import feed, shard
+from pipelines.output import checkpoint_name, image_root, run_path, write_card, write_mixture_entry
+from pipelines.probe import probe
+from pipelines.questions import thinned
+from pipelines.rundir import RunDir
+from prefdata.errors import EXIT_DATA
+from prefdata.models import resolve_model
+from prefdata.progress import progress, say
+from prefdata.readers import read_rows
+
+if TYPE_CHECKING:
+    from pipelines.cli.dropout_ntp import Config
+
+WHAT = """Preference pairs made by DropoutNTP: `chosen` is a given answer, `rejected` starts with the same words and is
+continued by a model{image}."""
+CAVEATS = """Nothing proves that a rejected answer is worse: a continuation without the picture can be right by
+chance, and on questions that need no picture it often is. Look at some pairs before training."""
+
+
+def run(config: "Config") -> int | None:
+    """Make or resume the run, print where the pairs are, and one JSON line on standard output."""
+    source = Path(config.prompt_path)
+    replayed = config.engine == "replay"
+    model = config.checkpoint if replayed else resolve_model(config.checkpoint)
+    recipe = Recipe(
+        model=checkpoint_name(config.checkpoint),
+        engine=config.engine,
+        sampling=config.sampling(),
+        seed=config.seed,
+        n=config.num_return_sequences,
+        start_ratio=config.start_ratio,
+        split_unit=config.split_unit,
+        keep_image=config.keep_image,
+        keep_truncated=config.keep_truncated,
+        keep_same=config.keep_same,
+        keep_commentary=config.keep_commentary,
+        image_root=Path(config.image_root) if config.image_root else None,
+        base=source.parent,
+    )
+    rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
+    engine = make_engine(config)
+    index, count = config.shard_of
+    asked = shard(asked_of(source, rows), index, count, engine.batch_size)
+    path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix)
+    if count > 1:
+        path = path.with_name(f"{path.name}.shard-{index}-of-{count}")
+    settings = identity(config) | {"command": "dropout-ntp"}
+    inputs = {"prompts": source}
+    if replayed:
+        inputs["answers"] = Path(model)
+    else:
+        settings["model_hash"] = model_hash(model)
+    with RunDir.open(path, settings, inputs) as rundir:
+        if any(rundir.owed(one.id) for one in asked):
+            asyncio.run(_generate(engine, rundir, asked, recipe, config.in_flight))
+        ids = [one.id for one in asked]
+        dropped = rundir.finish(ids, {"pairs.jsonl": pairs_of(rundir.rows(ids))}, rows=len(asked))
+        pairs = rundir.manifest["counts"]["pairs"]
+        first = next((media.uri for one in asked for media in one.question.media), None)
+        write_mixture_entry(path, pairs, image_root(config.image_root, source, first))
+        counts = {"rows": len(asked), "pairs": pairs, "dropped": dropped}
+        image = " that is shown the image" if recipe.keep_image else " that is not shown the image"
+        told = {key: value for key, value in settings.items() if key != "command"}
+        write_card(path, WHAT.format(image=image), counts, told, CAVEATS)
+    reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items()) or "none"
+    say(f"{len(asked)} rows: {pairs} pairs kept; dropped: {reasons}")
+    say(f"pairs: {path / 'pairs.jsonl'}   to train on them: --data {path / 'meta.json'}")
+    result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "kept": pairs, "dropped": dropped}
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    return None if pairs else EXIT_DATA
+
+
+async def _generate(
+    engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, in_flight: int
+) -> None:
+    abilities = await engine.start()
+    try:
+        await probe(engine, abilities, images=recipe.keep_image, prefix=recipe.start_ratio > 0, n=recipe.n)
+        by_id = {one.id: one for one in asked}
+        counted = {"pairs": 0, "dropped": 0, "tokens": 0}
+        with progress("dropout-ntp", total=len(asked)) as bar:
+            bar.advance(sum(not rundir.owed(one.id) for one in asked))
+
+            def keep(result: dict[str, Any]) -> None:
+                rundir.append(result)
+                counted["pairs"] += len(result.get("pairs", ()))
+                counted["dropped"] += len(result.get("dropped", ()))
+                bar.advance(
+                    1, f"{counted['pairs']} pairs, {counted['dropped']} dropped, {counted['tokens']} tokens"
+                )
+
+            def handle(request: Request, reply: Reply) -> None:
+                counted["tokens"] += sum(len(sample.token_ids) for sample in reply.samples)
+                keep(result_of(by_id[request.id], request, reply, recipe, abilities))
+
+            requests = []
+            for one in asked:
+                try:
+                    requests.append(request_of(one, recipe, engine))
+                except Dropped as reason:
+                    if rundir.owed(one.id):
+                        keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]})
+            await feed(engine, requests, rundir.owed, handle, in_flight=in_flight)
+    finally:
+        await engine.close()

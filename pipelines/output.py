@@ -1,0 +1,91 @@
+"""Around the pairs of a run: where it lives, the mixture entry to train on, the dataset card.
+
+Nothing here holds a time or a machine's name, so the same run gives the same files.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from prefdata.jsonl import write_text
+from prefdata.mixtures import Mixture, Source, write_meta
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """How a model is called in folders and rows: `demo`, `owner_name`, or the last part of its path."""
+    if (
+        checkpoint.count("/") == 1
+        and not checkpoint.startswith((".", "/", "~"))
+        and not Path(checkpoint).exists()
+    ):
+        return checkpoint.replace("/", "_")
+    return Path(checkpoint).absolute().name
+
+
+def run_path(out_dir: str, checkpoint: str, source: Path, suffix: str) -> Path:
+    """OUT_DIR/<model>/<input><suffix>-<hash>: inputs of one name in different folders stay apart."""
+    tag = xxhash.xxh3_64_hexdigest(str(source.resolve()).encode())[:6]
+    return Path(out_dir) / checkpoint_name(checkpoint) / f"{source.stem}{suffix}-{tag}"
+
+
+def image_root(given: str | None, source: Path, uri: str | None) -> Path:
+    """Where the image paths of the pairs start: the folder given, else the one in which the first image was found."""
+    if given is not None:
+        return Path(given).absolute()
+    beside = source.parent.absolute()
+    if uri is not None and not (beside / uri).exists() and Path(uri).exists():
+        return Path.cwd()
+    return beside
+
+
+def write_mixture_entry(run: Path, pairs: int, root: Path) -> None:
+    """meta.json with the one source `pairs.jsonl`; no file where there is nothing to train on."""
+    path = run / "meta.json"
+    if not pairs:
+        path.unlink(missing_ok=True)
+        return
+    source = Source(
+        name=run.name, annotation=run / "pairs.jsonl", root=root, repeat_time=Decimal(1), length=pairs
+    )
+    write_meta(path, Mixture((source,)))
+
+
+def write_card(
+    run: Path, what: str, counts: Mapping[str, Any], settings: Mapping[str, Any], caveats: str
+) -> None:
+    """README.md: what the pairs are, the counts (nested ones by reason), the settings, what to beware of."""
+    rows = []
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            rows += [f"| {name}: {reason} | {count} |" for reason, count in value.items()]
+        else:
+            rows.append(f"| {name} | {value} |")
+    table = "\n".join(rows)
+    told = "\n".join(f"| {name} | {_shown(value)} |" for name, value in settings.items())
+    write_text(
+        run / "README.md",
+        f"""# {run.name}
+
+{what}
+
+| | count |
+|---|---|
+{table}
+
+| setting | value |
+|---|---|
+{told}
+
+{caveats}
+
+`pairs.jsonl` holds the pairs (every row's `meta` names its model, sampling and seed), `dropped.jsonl` what was left
+out and why, `meta.json` the mixture entry to train on, `run.json` versions and hashes.
+""",
+    )
+
+
+def _shown(value: Any) -> str:
+    return "`" + str(value).replace("|", "\\|").replace("\n", " ") + "`"
