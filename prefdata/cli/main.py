@@ -12,7 +12,7 @@ import click
 
 from prefdata import __version__
 from prefdata.cli.config import Command
-from prefdata.errors import EXIT_STOPPED, EXIT_USAGE, PrefdataError, from_os_error
+from prefdata.errors import EXIT_DATA, EXIT_STOPPED, EXIT_USAGE, PrefdataError, from_os_error
 
 SECTIONS = ("Data", "Generate", "Train")
 
@@ -91,6 +91,16 @@ def main() -> None:
         problem = from_os_error(error) if isinstance(error, OSError) else error
         click.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a user sees a sentence, never a stack
+        if verbose:
+            raise
+        said = " ".join(str(error).split())
+        click.echo(
+            f"error: a fault in prefdata ({type(error).__name__}: {said}); "
+            "please report it with what the same command prints under -v.",
+            err=True,
+        )
+        sys.exit(EXIT_DATA)
 
 
 def _usage_hint(error: click.ClickException) -> str:
