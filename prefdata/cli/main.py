@@ -91,7 +91,8 @@ def main() -> None:
         problem = from_os_error(error) if isinstance(error, OSError) else error
         click.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a user sees a sentence, never a stack
+    except Exception as error:
+        # The last line of defence: a user sees a sentence, never a stack.
         if verbose:
             raise
         said = " ".join(str(error).split())

@@ -160,7 +160,7 @@ def _train(out: Path, stage: str, mixture: Path, seed: int, size: Size) -> Step:
             *(
                 "--learning-rate",
                 "2e-4",
-                "--warmup-ratio",
+                "--warmup",
                 "0.1",
                 "--deepspeed",
                 "zero1",
