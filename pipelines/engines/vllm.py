@@ -6,7 +6,7 @@ imported, so the following get a value, each only where the user has not set one
 
 - VLLM_LOGGING_LEVEL=ERROR (INFO with -v), VLLM_LOGGING_STREAM=stderr: standard output belongs to results.
 - VLLM_NO_USAGE_STATS=1: nothing is sent anywhere unless asked for.
-- TORCH_CPP_LOG_LEVEL=ERROR (not with -v): one note per worker about memory binding on CPUs.
+- TORCH_CPP_LOG_LEVEL=ERROR, PYTHONWARNINGS=ignore (not with -v): notes of every worker that no user can act on.
 - VLLM_CPU_OMP_THREADS_BIND=nobind and OMP_NUM_THREADS = cores / workers, on a CPU: the default binding needs one
   NUMA node per worker and fights with everything else that runs on the machine.
 
@@ -265,6 +265,7 @@ def _set_environment() -> None:
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",
         "VLLM_NO_USAGE_STATS": "1",
         "TORCH_CPP_LOG_LEVEL": "INFO" if verbose else "ERROR",
+        "PYTHONWARNINGS": "default" if verbose else "ignore",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
