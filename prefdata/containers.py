@@ -127,9 +127,7 @@ def raw_rows(path: Path, container: Container) -> Iterator[Raw]:
 
 def _lines(path: Path) -> Iterator[Raw]:
     with open(path, "rb", buffering=256 * 1024) as stream:
-        number = 0
-        for line in iter(functools.partial(stream.readline, MAX_ROW_BYTES), b""):
-            number += 1
+        for number, line in enumerate(iter(functools.partial(stream.readline, MAX_ROW_BYTES), b""), start=1):
             if number == 1 and line.startswith(BOM):
                 line = line[3:]
             if line.endswith(b"\n"):

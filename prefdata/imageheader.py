@@ -13,6 +13,7 @@ MAX_PIXELS = 178_956_970
 # A picture this elongated is scaled to nothing by the resizers of the vision towers.
 MAX_ASPECT = 200
 _MIN_SIDE = 2
+_RESYNC = 65536
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ def _judge(dimensions: tuple[int, ...] | None, complete: bool) -> tuple[Problem,
             problems.append(Problem("PD413", f"{width}x{height}"))
         elif max(width, height) < _MIN_SIDE:
             problems.append(Problem("PD414", f"{width}x{height}"))
-    if not complete:
+    if not complete and dimensions is not None:
         problems.append(Problem("PD404", "its end is missing"))
     return tuple(problems)
 
@@ -112,8 +113,15 @@ def _jpeg_size(head: bytes, pread: Pread, size: int) -> tuple[int, int] | None:
     offset = 2
     while offset + 9 < size:
         part = head[offset : offset + 9] if offset + 9 <= len(head) else pread(offset, 9)
-        if len(part) < 9 or part[0] != 0xFF:
+        if len(part) < 9:
             return None
+        if part[0] != 0xFF:
+            # A segment of wrong length: decoders go on at the next marker.
+            skipped = pread(offset, _RESYNC).find(b"\xff")
+            if skipped < 0:
+                return None
+            offset += skipped
+            continue
         marker = part[1]
         if marker == 0xFF:
             offset += 1

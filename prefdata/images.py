@@ -9,6 +9,7 @@ the root is the *path written in the data*.
 import io
 import os
 import stat
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,9 +54,11 @@ def resolve(uri: str, root: Path | None, base: Path) -> Path:
     if root is not None:
         whole = os.path.normpath(root / uri)
         inside = os.path.normpath(root)
-        if whole != inside and not whole.startswith(inside.rstrip("/") + "/") and inside != ".":
-            raise Escapes(f"{uri}: leaves the image root {root}; only files under it are read.")
-        if inside == "." and (whole.startswith("../") or whole in ("..",) or whole.startswith("/")):
+        if inside == ".":
+            escapes = whole == ".." or whole.startswith(("../", "/"))
+        else:
+            escapes = whole != inside and not whole.startswith(inside.rstrip("/") + "/")
+        if escapes:
             raise Escapes(f"{uri}: leaves the image root {root}; only files under it are read.")
         return Path(whole)
     near = base / uri
@@ -118,7 +121,8 @@ def _check_decode(path: Path) -> tuple[Problem, ...]:
 
     problems: list[Problem] = []
     try:
-        with Image.open(path) as image:
+        # Pillow's warnings repeat what the findings say.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 return (Problem("PD406", f"{image.width}x{image.height}"),)
             frames = getattr(image, "n_frames", 1)
@@ -180,7 +184,7 @@ def _rgb(image: "Image") -> "Image":
         return image.copy()
     if image.mode.startswith("I"):
         # Sixteen-bit greys: convert() alone would clip everything above 255 to white.
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+        return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

@@ -44,7 +44,11 @@ class CannotHold(ValueError):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A row ready to be written. `lost` names what is not in it or not read back; `ignored` what is carried as extra keys."""
+    """A row ready to be written.
+
+    `lost` names what is not in it or not read back from it, `ignored` what is carried as extra keys that the
+    format's own readers do not look at.
+    """
 
     row: dict[str, Any]
     lost: tuple[str, ...] = ()
@@ -84,6 +88,12 @@ class View(msgspec.Struct, kw_only=True):
     media: list[Found] = []
     # How many placeholders of each kind the prompt's text holds; None where the format has none.
     slots: dict[MediaKind, int] | None = None
+    # A single image without a placeholder is put in front by the format's readers.
+    front: bool = False
+    # The prompt was taken from the common beginning of both sides.
+    implicit: bool = False
+    # Places of references that are empty texts.
+    blank_media: list[str] = []
     answer: tuple[str, ...] = ()
     answer_type: str | None = None
     options: tuple[str, ...] = ()
@@ -139,6 +149,10 @@ class Format:
         """The row of a record whose content has been found to fit."""
         raise NotImplementedError
 
+    def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """(code, field, detail) of what the struct cannot say about a row's keys and types."""
+        return iter(())
+
     def images(self, row: Any) -> str | list[str] | None:
         """The image references of a strict row."""
         return getattr(row, "image", None)
@@ -158,6 +172,8 @@ class Format:
         except msgspec.ValidationError as error:
             problem, _, place = str(error).partition(" - at `$")
             raise BadRow(place.rstrip("`").lstrip("."), problem[0].lower() + problem[1:]) from error
+        for _, field, what in self.shape(row):
+            raise BadRow(field, what or "the key is missing")
         return self.record_of(self.view(row), row)
 
     def record_of(self, view: View, row: dict[str, Any]) -> Record:
@@ -223,15 +239,3 @@ def _message(turn: Turn, limit: int) -> Message:
         if isinstance(part, MediaRef) and part.index >= limit:
             raise BadRow(turn.field, f"refers to media {part.index + 1}, the row lists {limit}")
     return Message(turn.role, merge_text(turn.parts))
-
-
-def texts(record: Record) -> Iterator[Message]:
-    """All turns of a record in reading order."""
-    if isinstance(record, Conversation):
-        yield from record.messages
-    elif isinstance(record, PreferencePair):
-        yield from record.prompt
-        yield from record.chosen
-        yield from record.rejected
-    else:
-        yield from record.prompt

@@ -6,7 +6,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Kind, Signature, View, Written
 from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join
-from prefdata.formats.fields import extras, media_of, turns_of, uris
+from prefdata.formats.fields import blank_media, extras, media_of, turns_of, uris
 from prefdata.records import Conversation, Role
 
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant", "system": "system"}
@@ -48,7 +48,14 @@ class Chat(Format):
         media = media_of(row, "image") + media_of(row, "video", "video")
         splitter = Splitter([found.media for found in media], {"image": IMAGE})
         turns = turns_of(row.get("conversations"), "conversations", ROLES, splitter)
-        return View(kind="conversation", prompt=turns, media=media, slots=splitter.found)
+        return View(
+            kind="conversation",
+            prompt=turns,
+            media=media,
+            slots=splitter.found,
+            blank_media=blank_media(row, "image", "video"),
+            front=isinstance(row.get("image"), str),
+        )
 
     def write(self, record: Conversation) -> Written:
         """The row of a conversation."""
@@ -79,11 +86,12 @@ class Chat(Format):
             value = turn.value
             if turn.said != expected or not value or value.isspace() or value == IMAGE:
                 return False
-            if expected == "human":
-                markers += value.count(IMAGE)
-                expected = "gpt"
-            else:
-                expected = "human"
+            if "<image" in value:
+                count = value.count(IMAGE)
+                if expected == "gpt" or value.count("<image") != count:
+                    return False
+                markers += count
+            expected = "gpt" if expected == "human" else "human"
         if image is None:
             return markers == 0
         if isinstance(image, str):

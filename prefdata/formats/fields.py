@@ -29,6 +29,18 @@ def _one(value: Any, field: str, kind: MediaKind) -> list[Found]:
     return []
 
 
+def blank_media(row: dict[str, Any], *keys: str) -> list[str]:
+    """Places of references that are empty texts."""
+    places = []
+    for key in keys:
+        value = row.get(key)
+        if value == "":
+            places.append(key)
+        elif isinstance(value, list):
+            places += [f"{key}[{index}]" for index, item in enumerate(value) if item == ""]
+    return places
+
+
 def turns_of(
     value: Any,
     field: str,

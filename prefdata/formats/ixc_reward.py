@@ -11,7 +11,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.dialect import IXC, Splitter, in_reading_order, join
-from prefdata.formats.fields import extras, media_of, turns_of, uris
+from prefdata.formats.fields import blank_media, extras, media_of, turns_of, uris
 from prefdata.records import Message, PreferencePair, Role
 
 ROLES: dict[str, Role] = {
@@ -79,6 +79,8 @@ class IxcReward(Format):
             rejected=rejected,
             rejected_prompt=other,
             media=media,
+            blank_media=blank_media(row, "image"),
+            front=len(media) == 1,
             slots=splitter.found,
         )
 

@@ -5,14 +5,15 @@ Read under both pairs of names its `dataset_info.json` files use: `conversations
 `videos`, `audios`, with exactly one marker each; its converter skips rows where the counts differ.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.base import BadRow, Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
-from prefdata.formats.fields import extras, media_of, plain_turn, turns_of, uris
-from prefdata.records import Conversation, MediaKind, PreferencePair, Role
+from prefdata.formats.fields import blank_media, extras, media_of, plain_turn, turns_of, uris
+from prefdata.records import Conversation, MediaKind, PreferencePair, Record, Role
 
 ROLES: dict[str, Role] = {
     "human": "user",
@@ -21,6 +22,7 @@ ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "system": "system",
     "observation": "tool",
+    "function_call": "assistant",
 }
 NAMES: dict[Role, str] = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 KEYS: dict[MediaKind, str] = {"image": "images", "video": "videos", "audio": "audios"}
@@ -91,8 +93,31 @@ class LfSharegpt(Format):
             chosen=_side(row, "chosen"),
             rejected=_side(row, "rejected"),
             media=media,
+            blank_media=blank_media(row, *KEYS.values()),
             slots=splitter.found,
         )
+
+    def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Turns under either pair of names, and both sides where there is one."""
+        key = "conversations" if row.get("conversations") is not None else "messages"
+        if row.get(key) is None:
+            yield "PD021", "conversations", ""
+        turns = row.get(key)
+        for index, turn in enumerate(turns if isinstance(turns, list) else []):
+            yield from _said_fully(turn, f"{key}[{index}]")
+        for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
+            if row.get(side) is not None:
+                yield from _said_fully(row[side], side)
+                if row.get(other) is None:
+                    yield "PD021", other, ""
+
+    def to_record(self, row: dict[str, Any]) -> Record:
+        """The record; rows with tool calls are refused, records have no place for them."""
+        turns = row.get("conversations") or row.get("messages")
+        for turn in turns if isinstance(turns, list) else []:
+            if isinstance(turn, dict) and "function_call" in (turn.get("from"), turn.get("role")):
+                raise BadRow("conversations", "turns of the role `function_call` have no place in a record")
+        return super().to_record(row)
 
     def write(self, record: PreferencePair | Conversation) -> Written:
         """The row of a pair or conversation."""
@@ -129,13 +154,27 @@ def _said(turn: Said) -> str:
     return f"{turn.said or turn.role}\1{turn.value if turn.value is not None else turn.content}"
 
 
+def _said_fully(turn: Any, place: str) -> Iterator[tuple[str, str, str]]:
+    if isinstance(turn, dict):
+        for name in _names(turn):
+            if turn.get(name) is None:
+                yield "PD021", f"{place}.{name}", ""
+
+
 def _names(item: dict[str, Any]) -> tuple[str, str]:
     return ("role", "content") if "role" in item or "content" in item else ("from", "value")
 
 
 def _turns(value: Any, field: str, splitter: Splitter) -> list[Turn]:
-    first = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
-    return turns_of(value, field, ROLES, splitter, _names(first))
+    turns = []
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, dict):
+            names = _names(item)
+            turns += [
+                Turn(turn.role, turn.said, turn.parts, f"{field}[{index}].{names[1]}")
+                for turn in turns_of([item], field, ROLES, splitter, names)
+            ]
+    return turns
 
 
 def _side(row: dict[str, Any], key: str) -> list[Turn]:

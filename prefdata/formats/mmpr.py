@@ -12,6 +12,7 @@ from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
 from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join
 from prefdata.formats.fields import (
     answer_turn,
+    blank_media,
     extras,
     media_of,
     plain_turn,
@@ -20,6 +21,9 @@ from prefdata.formats.fields import (
     user_turn,
 )
 from prefdata.records import PreferencePair
+
+# Also finds <image1> and the like, which the rules look at.
+_MARKER_START = "<image"
 
 
 class Row(msgspec.Struct, gc=False):
@@ -49,7 +53,10 @@ class Mmpr(Format):
         "query": "question",
         "reject": "rejected",
     }
-    sample = '{"image":"geo/3.png","question":"<image>\\nArea?","chosen":"...Final answer: 6","rejected":"...Final answer: 8"}'
+    sample = (
+        '{"image":"geo/3.png","question":"<image>\\nArea?","chosen":"...Final answer: 6",'
+        '"rejected":"...Final answer: 8"}'
+    )
 
     def view(self, row: dict[str, Any]) -> View:
         """The row with places."""
@@ -62,6 +69,8 @@ class Mmpr(Format):
             chosen=answer_turn(row, "chosen"),
             rejected=answer_turn(row, "rejected"),
             media=media,
+            blank_media=blank_media(row, "image", "video"),
+            front=isinstance(row.get("image"), str),
             slots=splitter.found,
         )
 
@@ -101,6 +110,9 @@ class Mmpr(Format):
             fits = markers == 0 and image is None
         return (
             fits
+            and question.count(_MARKER_START) == markers
+            and _MARKER_START not in chosen
+            and _MARKER_START not in rejected
             and row.video is None
             and row.system_prompt is None
             and not question.isspace()

@@ -10,7 +10,15 @@ import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
 from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join
-from prefdata.formats.fields import extras, media_of, plain_turn, system_and_rest, uris, user_turn
+from prefdata.formats.fields import (
+    blank_media,
+    extras,
+    media_of,
+    plain_turn,
+    system_and_rest,
+    uris,
+    user_turn,
+)
 from prefdata.records import Question
 
 
@@ -55,6 +63,8 @@ class Qa(Format):
             kind="question",
             prompt=plain_turn(row, "system_prompt", "system") + user_turn(row, "question", splitter),
             media=media,
+            blank_media=blank_media(row, "image"),
+            front=len(media) == 1,
             slots=splitter.found,
             answer=tuple(_forms(answer)),
             answer_type=kind if isinstance(kind, str) else None,
@@ -92,21 +102,18 @@ class Qa(Format):
 
     def clean(self, row: Row) -> bool:
         """A question that is not blank, with an answer, and one image with at most one marker."""
-        markers, image = row.question.count(IMAGE), row.image
-        if isinstance(image, str):
-            fits = bool(image) and markers <= 1
-        else:
-            fits = image is None and markers == 0
+        image, question, answer, continued = row.image, row.question, row.answer, row.chosen
+        markers = question.count("<image")
+        fits = bool(image) and markers <= 1 if isinstance(image, str) else image is None and markers == 0
         answered = (
-            bool(row.chosen) and not row.chosen.isspace() if row.chosen is not None else bool(row.answer)
+            isinstance(answer, str) and bool(answer.strip()) if continued is None else bool(continued.strip())
         )
-        if isinstance(row.answer, str):
-            answered = answered and bool(row.answer.strip())
         return (
             fits
+            and markers == question.count(IMAGE)
             and answered
-            and row.question.replace(IMAGE, "").strip() != ""
-            and not isinstance(row.answer, list)
+            and bool(question.replace(IMAGE, "").strip())
+            and row.system_prompt is None
         )
 
 

@@ -5,14 +5,15 @@ row's prompt is the longest common beginning of both sides, as TRL itself takes 
 messages. `images` without any image part means "in front of the first user turn", which TRL does by itself.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.base import BadRow, Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.dialect import in_reading_order
-from prefdata.formats.fields import extras, media_of, uris
-from prefdata.records import MediaRef, Message, Part, PreferencePair, Role, Text
+from prefdata.formats.fields import blank_media, extras, media_of, uris
+from prefdata.records import MediaRef, Message, Part, PreferencePair, Record, Role, Text
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -87,8 +88,33 @@ class Trl(Format):
             chosen=chosen,
             rejected=rejected,
             media=media,
+            blank_media=blank_media(row, "image", "images"),
+            implicit=row.get("prompt") is None,
             slots={"image": counter.count} if counter.count else None,
         )
+
+    def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Content parts of another dialect."""
+        for key in ("prompt", "chosen", "rejected"):
+            turns = row.get(key)
+            for index, turn in enumerate(turns if isinstance(turns, list) else []):
+                content = turn.get("content") if isinstance(turn, dict) else None
+                for number, part in enumerate(content if isinstance(content, list) else []):
+                    place = f"{key}[{index}].content[{number}]"
+                    said = part.get("type") if isinstance(part, dict) else None
+                    if isinstance(said, str) and said not in ("image", "text"):
+                        yield "PD022", f"{place}.type", f"a part is `text` or `image`, not {said!r}"
+                    elif said == "text" and not isinstance(part.get("text"), str):
+                        yield "PD021", f"{place}.text", ""
+
+    def to_record(self, row: dict[str, Any]) -> Record:
+        """The record; rows with structured tool calls are refused, records have no place for them."""
+        for key in ("prompt", "chosen", "rejected"):
+            turns = row.get(key)
+            for turn in turns if isinstance(turns, list) else []:
+                if isinstance(turn, dict) and turn.get("tool_calls"):
+                    raise BadRow(key, "structured `tool_calls` have no place in a record")
+        return super().to_record(row)
 
     def write(self, record: PreferencePair) -> Written:
         """An explicit row of messages."""

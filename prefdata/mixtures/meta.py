@@ -101,7 +101,7 @@ def _find(path: Path, name: str) -> Path:
     return near if near.exists() or not Path(name).exists() else Path(name)
 
 
-_FATAL = frozenset({"PD704", "PD705", "PD707"})
+_FATAL = frozenset({"PD704", "PD705"})
 
 
 def source_problems(name: str, entry: Any) -> Iterator[Problem]:

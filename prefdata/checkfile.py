@@ -1,0 +1,149 @@
+"""The inner loop of validation: one row after another through the fast path or the slow one.
+
+See `validate.py` for why there are two. Nothing here looks at a file: rows come in, counts and hits go out, so a
+process can run it over any byte range.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from prefdata.arrays import BrokenArray
+from prefdata.containers import Raw
+from prefdata.findings import Chosen, Hit
+from prefdata.formats.base import Format
+from prefdata.rules import image, length, pair, placeholder, row_hits, syntax
+from prefdata.rules.duplicate import Duplicates
+
+# A row with one of these bytes is looked at closely. ASCII written as \u00xx could hide any of them, half a surrogate
+# pair is only found by looking.
+_HINTS = (*pair.HINTS, *placeholder.HINTS, *length.HINTS)
+_ESCAPED = re.compile(rb"\\u(?:00[2-7]|[dD][89a-fA-F])")
+
+
+class Tally:
+    """What a range of rows adds up to."""
+
+    def __init__(self, duplicates: Duplicates) -> None:
+        self.rows = 0
+        self.counts: dict[str, int] = {}
+        self.hits: list[tuple[int, Hit]] = []
+        self.lengths = length.Lengths()
+        self.duplicates = duplicates
+        # Line of the first row whose image is written as a text, as a list.
+        self.image_types: dict[type, int] = {}
+
+    def merge(self, other: "Tally") -> None:
+        """Add the tally of the range that follows this one."""
+        self.rows += other.rows
+        for code, count in other.counts.items():
+            self.counts[code] = self.counts.get(code, 0) + count
+        self.hits += other.hits
+        self.lengths.add(other.lengths)
+        self.duplicates.merge(other.duplicates)
+        self.image_types = other.image_types | self.image_types
+
+
+class FileCheck:
+    """Checks the rows of one file (or one range of it)."""
+
+    def __init__(
+        self, fmt: Format, checker: image.ImageChecker, tally: Tally, file: int, wanted: Chosen, keep: int
+    ) -> None:
+        self._format, self._checker, self.tally = fmt, checker, tally
+        self._file, self._wanted, self._keep = file, wanted, keep
+        self._decode = msgspec.json.Decoder(fmt.row).decode
+        self._pairs = "pair" in fmt.kinds
+
+    def raw(self, raw: Raw) -> None:
+        """Check a row of text."""
+        data = raw.data
+        try:
+            row = self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            self._explain(raw)
+            return
+        if any(hint in data for hint in _HINTS) or _ESCAPED.search(data) or not self._format.clean(row):
+            self._explain(raw)
+            return
+        self.tally.rows += 1
+        self._count_in(row, raw.line)
+        references = self._format.images(row)
+        if references:
+            for place, uri in _places(references):
+                for code, what in self._checker.check(uri):
+                    self._hit(raw.line, Hit(code, place, what))
+
+    def _explain(self, raw: Raw) -> None:
+        row, hits = syntax.decode(raw)
+        self.tally.rows += not (hits and hits[0].code == "PD005")
+        for hit in hits:
+            self._hit(raw.line, hit)
+        if row is not None:
+            self._rules(raw.line, row)
+
+    def record(self, line: int, row: dict[str, Any]) -> None:
+        """Check a row that comes as a dictionary."""
+        self.tally.rows += 1
+        self._rules(line, row)
+
+    def _rules(self, line: int, row: dict[str, Any]) -> None:
+        hits = list(syntax.shape(self._format, row))
+        view = self._format.view(row)
+        if not hits:
+            self._count_in(msgspec.convert(row, self._format.row), line)
+        # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
+        broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
+        for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker)):
+            told_already = hit not in hits and hit.code in _NEED_ALL_TURNS and broken
+            if not told_already:
+                self._hit(line, hit)
+
+    def _count_in(self, row: Any, line: int) -> None:
+        """What whole-file rules need of a row that has its format's shape."""
+        signature = self._format.signature(row)
+        self.tally.duplicates.add(signature, self._file, line)
+        if self._pairs and signature[3]:
+            longer = len(signature[2]) - len(signature[3])
+            if longer > 0:
+                self.tally.lengths.longer += 1
+            elif longer < 0:
+                self.tally.lengths.shorter += 1
+            else:
+                self.tally.lengths.equal += 1
+        kind = getattr(row, "image", None).__class__
+        if kind is not _NONE and kind not in self.tally.image_types:
+            self.tally.image_types[kind] = line
+
+    def broken(self, error: BrokenArray) -> None:
+        """Note where an array could not be followed any further."""
+        self._hit(error.line, Hit("PD015" if error.harmless else "PD013", "", error.problem))
+
+    def finish(self, bom: bool) -> None:
+        """Findings about the file as a whole."""
+        if bom:
+            self._hit(1, Hit("PD004"))
+        lines = self.tally.image_types
+        if str in lines and list in lines:
+            what = f"a text on line {lines[str]}, a list on line {lines[list]}"
+            self._hit(max(lines[str], lines[list]), Hit("PD024", "image", what))
+        for hit in self.tally.lengths.hits():
+            self._hit(1, hit)
+
+    def _hit(self, line: int, hit: Hit) -> None:
+        if hit.code not in self._wanted:
+            return
+        count = self.tally.counts[hit.code] = self.tally.counts.get(hit.code, 0) + 1
+        if count <= self._keep:
+            self.tally.hits.append((line, hit))
+
+
+_NONE = type(None)
+_NEED_ALL_TURNS = frozenset({"PD102", "PD103", "PD106", "PD206"})
+
+
+def _places(references: str | list[str]) -> list[tuple[str, str]]:
+    if isinstance(references, str):
+        return [("image", references)]
+    return [(f"image[{index}]", uri) for index, uri in enumerate(references)]

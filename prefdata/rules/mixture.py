@@ -1,0 +1,41 @@
+"""PD7xx: a mixture's own problems: its text, its keys, the files and folders it names."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from prefdata.findings import Hit
+from prefdata.mixtures.meta import MetaDocument, source_problems
+from prefdata.mixtures.model import Source
+
+
+def document_hits(document: MetaDocument) -> Iterator[tuple[int, Hit]]:
+    """(line, hit) of the text itself."""
+    for line in document.trailing:
+        yield line, Hit("PD701")
+
+
+def entry_hits(name: str, entry: Any) -> Iterator[Hit]:
+    """Keys and types of one source."""
+    for problem in source_problems(name, entry):
+        yield Hit(problem.code, name, problem.detail)
+    if isinstance(entry, dict):
+        annotation = entry.get("annotation")
+        if isinstance(annotation, str) and annotation and not annotation.endswith("jsonl"):
+            yield Hit("PD707", name, annotation)
+
+
+def source_hits(source: Source, rows: int | None) -> Iterator[Hit]:
+    """Files, folders and counts of one source; `rows` is None when the annotation is missing."""
+    if rows is None:
+        yield Hit("PD702", source.name, str(source.annotation))
+    if source.root is not None and not source.root.is_dir() and not str(source.root).startswith("s3://"):
+        yield Hit("PD706", source.name, str(source.root))
+    if rows is None:
+        return
+    if source.length is not None and source.length != rows:
+        yield Hit(
+            "PD703", source.name, f"{source.length} in the mixture, {rows} rows in {source.annotation.name}"
+        )
+    if rows and source.repeat_time * rows < Decimal(1):
+        yield Hit("PD710", source.name, f"{source.repeat_time} x {rows} rows is below one")

@@ -1,0 +1,98 @@
+"""PD2xx: can the row teach anything? Answers that are empty, equal, leaked from a template, or refusals."""
+
+import re
+from collections.abc import Iterator
+
+from prefdata.findings import Hit, detail
+from prefdata.formats.base import Turn, View
+from prefdata.formats.mmpr import squeezed
+
+_TEMPLATE = re.compile(r"<\|[A-Za-z0-9_]{2,30}\|>|\[UNUSED_TOKEN_\d+\]|\[/?INST\]|</s>")
+_REFUSAL = re.compile(
+    r"\b(?:can ?not|can['’]t|unable to|not able to)(?: directly| actually| physically)? "
+    r"(?:see|view|access|display|analy[sz]e|process|interpret)\b[^.\n]{0,30}\b(?:images?|pictures?|photos?|photographs?)\b"
+    r"|\bas an? (?:\w+ ){0,3}?(?:AI|language model)\b[^.\n]{0,80}\b(?:see|view|images?|pictures?|photos?|visual)\b",
+    re.IGNORECASE,
+)
+# Every template token and every refusal holds one of these, so a row without any of them needs no second look.
+HINTS = (
+    b"<|",
+    b"[UNUSED",
+    b"INST]",
+    b"</s>",
+    b"an not ",
+    b"annot ",
+    b"ANNOT ",
+    b"n't ",
+    b"nable to",
+    b"t able to",
+    b"s an ",
+    b"s a ",
+)
+
+
+def check(view: View) -> Iterator[Hit]:
+    """All rules on what is asked and answered."""
+    if view.kind != "conversation":
+        yield from _question(view)
+    if view.kind == "pair":
+        yield from _answers(view)
+        if view.rejected_prompt is not None and view.chosen and view.rejected:
+            yield from _prompts(view.prompt, view.rejected_prompt)
+    for turn in (*view.prompt, *view.chosen, *view.rejected):
+        if match := _TEMPLATE.search(turn.text):
+            yield Hit("PD207", turn.field, match[0])
+    if any(found.media.kind == "image" for found in view.media):
+        for turn in view.chosen:
+            if match := _REFUSAL.search(turn.text):
+                yield Hit("PD208", turn.field, detail(match[0]))
+
+
+def _question(view: View) -> Iterator[Hit]:
+    asked = [turn for turn in view.prompt if turn.role != "system"]
+    if not asked:
+        if (
+            view.kind == "pair"
+            and (view.chosen or view.rejected)
+            and view.rejected_prompt is None
+            and view.implicit
+        ):
+            yield Hit("PD206")
+        return
+    if not asked[-1].text.strip() and not view.media:
+        yield Hit("PD209", asked[-1].field)
+    if view.kind == "question" and not any(form.strip() for form in view.answer):
+        if view.continued is None:
+            yield Hit("PD210")
+        elif not view.continued.strip():
+            yield Hit("PD201", "chosen")
+
+
+def _answers(view: View) -> Iterator[Hit]:
+    sides = (view.chosen, view.rejected)
+    blank = False
+    for side in sides:
+        for turn in side[-1:]:
+            if not turn.text.strip():
+                blank = True
+                yield Hit("PD201", turn.field)
+    if blank or not all(sides):
+        return
+    a, b = ("".join(turn.text for turn in side) for side in sides)
+    field = view.rejected[-1].field
+    if a == b:
+        yield Hit("PD202", field, detail(a))
+    elif "".join(a.split()) == "".join(b.split()):
+        yield Hit("PD203", field, f"{detail(a, 40)} and {detail(b, 40)}")
+    elif squeezed(a) == squeezed(b):
+        yield Hit("PD204", field, f"{detail(a, 40)} and {detail(b, 40)}")
+
+
+def _prompts(a: list[Turn], b: list[Turn]) -> Iterator[Hit]:
+    if len(a) != len(b):
+        yield Hit("PD205", "", f"{len(a)} turns before the chosen answer, {len(b)} before the rejected one")
+        return
+    for left, right in zip(a, b, strict=True):
+        if left.role != right.role or left.parts != right.parts:
+            yield Hit("PD205", right.field, f"{detail(left.text, 40)} and {detail(right.text, 40)}")
+            return

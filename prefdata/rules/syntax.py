@@ -1,0 +1,144 @@
+"""PD0xx: can the row be read, and has it the keys and types of its format?
+
+`decode` explains what the fast decoder refused, and repairs what is harmless enough to go on with the other rules, so
+that a row shows all its problems at once.
+"""
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+
+from prefdata.containers import Raw
+from prefdata.findings import Hit, detail
+from prefdata.formats.base import Format
+
+_TRAILING = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
+_LISTS = ("image", "images", "video", "videos", "audio", "audios")
+# Deeper than any format; msgspec and json give up at the interpreter's own limit.
+_TOO_DEEP = (RecursionError,)
+
+
+def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
+    """The row as far as it can be read, and why the rest cannot."""
+    data = raw.data
+    if raw.cut:
+        return None, [Hit("PD014", detail="over 64 MiB")]
+    if data.isspace() or not data:
+        return None, [Hit("PD005")]
+    if b"\0" in data:
+        return None, [Hit("PD003", detail=f"{data.count(0)} of them, the first at byte {data.index(0) + 1}")]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return None, [
+            Hit("PD002", detail=f"byte {data[error.start]:#04x} at byte {error.start + 1} of the row")
+        ]
+    try:
+        value = msgspec.json.decode(data)
+    except _TOO_DEEP:
+        return None, [Hit("PD009")]
+    except (msgspec.DecodeError, ValueError) as error:
+        return _explain(raw, text, str(error))
+    hits = [Hit("PD008", detail=found)] if (found := _surrogate(value, data)) else []
+    if not isinstance(value, dict):
+        return None, [*hits, Hit("PD010", detail=_type_name(value))]
+    return (None if hits else value), hits
+
+
+def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, list[Hit]]:
+    constants: list[str] = []
+    try:
+        value = json.loads(text, parse_constant=constants.append)
+    except RecursionError:
+        return None, [Hit("PD009")]
+    except json.JSONDecodeError as error:
+        return _repair(raw, text, error)
+    except ValueError:
+        return None, [Hit("PD016")]
+    if constants:
+        hits = [Hit("PD007", detail=name) for name in dict.fromkeys(constants)]
+        return (value if isinstance(value, dict) else None), hits
+    if "surrogate" in problem or "\\u" in text:
+        return None, [Hit("PD008", detail=detail(problem))]
+    if "out of range" in problem or "number" in problem.lower():
+        return None, [Hit("PD016")]
+    return None, [Hit("PD001", detail=problem)]
+
+
+def _repair(raw: Raw, text: str, error: json.JSONDecodeError) -> tuple[dict[str, Any] | None, list[Hit]]:
+    stripped = text.strip()
+    if stripped.startswith("{'"):
+        return None, [Hit("PD012", detail=detail(stripped[:40]))]
+    cleaned = _TRAILING.sub(lambda match: b"" if match[0] == b"," else match[0], raw.data)
+    if cleaned != raw.data:
+        try:
+            value = msgspec.json.decode(cleaned)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            pass
+        else:
+            return (value if isinstance(value, dict) else None), [Hit("PD011")]
+    if not raw.ended and (error.pos >= len(stripped) or error.msg.startswith("Unterminated")):
+        return None, [Hit("PD006", detail=f"it ends with {detail(stripped[-20:])}")]
+    around = text[max(0, error.pos - 15) : error.pos + 15].strip()
+    return None, [Hit("PD001", detail=f"{error.msg.lower()} at column {error.colno}, near {detail(around)}")]
+
+
+def _surrogate(value: Any, data: bytes) -> str | None:
+    if b"\\ud" not in data and b"\\uD" not in data:
+        return None
+    try:
+        msgspec.json.encode(value).decode("utf-8")
+    except (UnicodeError, ValueError, msgspec.EncodeError) as error:
+        return detail(str(error))
+    return None
+
+
+def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
+    """Missing keys, misspelt keys and wrong types of the whole row, not only the first of them."""
+    yield from _struct(fmt, row, fmt.row, "")
+    for code, field, what in fmt.shape(row):
+        yield Hit(code, field, what)
+
+
+def _struct(fmt: Format, value: dict[str, Any], struct: type[msgspec.Struct], place: str) -> Iterator[Hit]:
+    for field in msgspec.structs.fields(struct):
+        name = field.encode_name
+        where = f"{place}.{name}" if place else name
+        if name in value:
+            yield from _value(fmt, value[name], field.type, where)
+            continue
+        wrong = next((key for key, right in fmt.misspelt.items() if right == name and key in value), None)
+        if wrong is not None and wrong not in fmt.content_keys:
+            if field.required or name in _LISTS:
+                yield Hit("PD023", f"{place}.{wrong}" if place else wrong, f"`{wrong}` should be `{name}`")
+        elif field.required:
+            yield Hit("PD021", where)
+
+
+def _value(fmt: Format, value: Any, kind: Any, place: str) -> Iterator[Hit]:
+    options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    for option in options:
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, msgspec.Struct):
+            yield from _struct(fmt, value, option, place)
+            return
+        if isinstance(value, list) and get_origin(option) is list:
+            (item,) = typing.get_args(option)
+            for index, element in enumerate(value):
+                yield from _value(fmt, element, item, f"{place}[{index}]")
+            return
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        problem = str(error).partition(" - at ")[0].replace("`", "")
+        code = "PD025" if place in _LISTS and isinstance(value, str | list) else "PD022"
+        yield Hit(code, place, f"{problem[0].lower()}{problem[1:]} ({detail(value, 40)})")
+
+
+def _type_name(value: Any) -> str:
+    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+    return names.get(type(value), "null")

@@ -1,0 +1,228 @@
+"""The validator: files in, a report of findings out.
+
+Rows stream through two paths. The fast one decodes a row straight into the format's strict struct and accepts it after
+a few cheap tests; it can only say "nothing to find". Everything else goes to the slow path, which reads the row
+leniently and runs all rules, so that a bad row shows all its problems. A property test holds the two together.
+
+The result of a range of rows is a `Tally`, and tallies of neighbouring ranges merge by addition, which is what lets
+files be cut by byte range over processes without the rules knowing.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prefdata.arrays import BrokenArray
+from prefdata.checkfile import FileCheck, Tally
+from prefdata.containers import parquet_rows, probe, raw_rows
+from prefdata.errors import PrefdataError, from_os_error
+from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
+from prefdata.formats import get
+from prefdata.images import Tier
+from prefdata.mixtures.meta import decode_meta, make_source
+from prefdata.progress import progress
+from prefdata.rules import mixture as mixture_rules
+from prefdata.rules.duplicate import Duplicates
+from prefdata.rules.image import ImageChecker
+from prefdata.sniff import sniff
+
+# What a folder is searched for; files without a suffix are left alone.
+_SUFFIXES = (".json", ".jsonl", ".parquet")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to validate. `keep` is how many findings of each code are kept with their places; all are counted."""
+
+    format: str | None = None
+    images: Tier = "header"
+    image_root: Path | None = None
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    keep: int = 10_000
+
+
+class FileReport(msgspec.Struct, kw_only=True):
+    """One file's totals."""
+
+    path: str
+    format: str
+    rows: int = 0
+    bytes: int = 0
+    errors: int = 0
+    warnings: int = 0
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Everything found. `unreadable` holds a sentence for each file that could not be checked at all."""
+
+    files: list[FileReport] = []
+    findings: list[Finding] = []
+    counts: dict[str, int] = {}
+    rows: int = 0
+    seconds: float = 0.0
+    unreadable: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(count for code, count in self.counts.items() if catalogue()[code].severity == "error")
+
+    @property
+    def warnings(self) -> int:
+        """How many findings are warnings."""
+        return sum(self.counts.values()) - self.errors
+
+
+def validate(paths: list[Path], options: Options) -> Report:
+    """Check every file, folder and mixture. Files that cannot be read are named and the others still checked."""
+    started = time.monotonic()
+    if options.format is not None:
+        get(options.format)
+    work = _Work(options)
+    for path in paths:
+        for file, listed in _expand(path):
+            work.take(file, must_read=listed)
+    return work.report(started)
+
+
+def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
+    """The files of a path; those of a folder need not all be data."""
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        if not found:
+            raise PrefdataError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder.")
+        yield from ((file, False) for file in found)
+    else:
+        yield path, True
+
+
+class _Work:
+    """The state of one validation: the files done, and what is told about them."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.wanted = Chosen(options.select, options.ignore)
+        self.result = Report(files=[], findings=[], counts={}, unreadable=[])
+        self.duplicates = Duplicates()
+        self.done: set[tuple[Path, Path | None]] = set()
+        self.kept: dict[str, int] = {}
+
+    def take(self, path: Path, *, must_read: bool) -> None:
+        """Check one file, whatever it is."""
+        try:
+            sniffed = sniff(path) if self.options.format is None else None
+            if sniffed is not None and sniffed.container == "meta":
+                self._mixture(path)
+            else:
+                self._data(
+                    path, sniffed.format if sniffed else str(self.options.format), self.options.image_root
+                )
+        except PrefdataError as error:
+            self._unreadable(path, str(error), must_read)
+        except OSError as error:
+            self._unreadable(path, str(from_os_error(error)), must_read)
+
+    def _unreadable(self, path: Path, sentence: str, must_read: bool) -> None:
+        if must_read or path.stat().st_size == 0:
+            self.result.unreadable.append(sentence)
+        else:
+            # A folder holds other files too; they are listed as not checked.
+            self.result.files.append(FileReport(path=str(path), format="unknown", bytes=path.stat().st_size))
+
+    def _data(self, path: Path, format_id: str, root: Path | None) -> int:
+        """Check one data file; returns its number of rows."""
+        if (path.resolve(), root) in self.done:
+            return next((file.rows for file in self.result.files if file.path == str(path)), 0)
+        self.done.add((path.resolve(), root))
+        container = probe(path).container
+        tally = Tally(self.duplicates)
+        number = len(self.result.files)
+        checker = ImageChecker(root, path.parent, self.options.images)
+        check = FileCheck(get(format_id), checker, tally, number, self.wanted, self.options.keep)
+        with progress(f"validate {path.name}", None) as bar:
+            if container == "parquet":
+                for count, (line, row) in enumerate(parquet_rows(path), start=1):
+                    check.record(line, row)
+                    if count % 4096 == 0:
+                        bar.advance(4096)
+            else:
+                try:
+                    for count, raw in enumerate(raw_rows(path, container), start=1):
+                        check.raw(raw)
+                        if count % 4096 == 0:
+                            bar.advance(4096)
+                except BrokenArray as error:
+                    check.broken(error)
+            bar.advance(tally.rows - bar.done)
+        check.finish(probe(path).bom)
+        self.result.files.append(
+            FileReport(path=str(path), format=format_id, rows=tally.rows, bytes=path.stat().st_size)
+        )
+        self.result.rows += tally.rows
+        for code, count in tally.counts.items():
+            self._count(number, code, count)
+        for line, hit in tally.hits:
+            self._keep(number, line, hit)
+        return tally.rows
+
+    def _mixture(self, path: Path) -> None:
+        try:
+            document = decode_meta(path.read_bytes())
+        except ValueError as error:
+            raise PrefdataError(f"{path}: not a readable meta.json ({error}).") from error
+        number = len(self.result.files)
+        self.result.files.append(FileReport(path=str(path), format="meta", bytes=path.stat().st_size))
+        for line, hit in mixture_rules.document_hits(document):
+            self._hit(number, line, hit)
+        for name, entry in document.sources.items():
+            line = document.line(name)
+            hits = list(mixture_rules.entry_hits(name, entry))
+            for hit in hits:
+                self._hit(number, line, hit)
+            if any(hit.code in ("PD704", "PD705") for hit in hits):
+                continue
+            self._source(path, number, line, name, entry)
+
+    def _source(self, path: Path, number: int, line: int, name: str, entry: dict[str, Any]) -> None:
+        source = make_source(path, name, entry, self.options.image_root)
+        rows = None
+        if source.annotation.is_file():
+            try:
+                rows = self._data(source.annotation, sniff(source.annotation).format, source.root)
+            except PrefdataError as error:
+                self.result.unreadable.append(str(error))
+                return
+        for hit in mixture_rules.source_hits(source, rows):
+            self._hit(number, line, hit)
+
+    def _hit(self, file: int, line: int, hit: Hit) -> None:
+        if hit.code in self.wanted:
+            self._count(file, hit.code, 1)
+            self._keep(file, line, hit)
+
+    def _count(self, file: int, code: str, count: int) -> None:
+        self.result.counts[code] = self.result.counts.get(code, 0) + count
+        if catalogue()[code].severity == "error":
+            self.result.files[file].errors += count
+        else:
+            self.result.files[file].warnings += count
+
+    def _keep(self, file: int, line: int, hit: Hit) -> None:
+        kept = self.kept[hit.code] = self.kept.get(hit.code, 0) + 1
+        if kept <= self.options.keep:
+            self.result.findings.append(finding(hit, self.result.files[file].path, line))
+
+    def report(self, started: float) -> Report:
+        """The findings that need the whole input, then everything in order of place."""
+        names = [file.path for file in self.result.files]
+        if "PD501" in self.wanted or "PD502" in self.wanted:
+            for file, line, hit in self.duplicates.hits(names):
+                self._hit(file, line, hit)
+        order = {name: index for index, name in enumerate(names)}
+        self.result.findings.sort(key=lambda found: (order[found.path], found.line, found.code, found.field))
+        self.result.counts = dict(sorted(self.result.counts.items()))
+        self.result.seconds = round(time.monotonic() - started, 3)
+        return self.result
