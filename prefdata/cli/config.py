@@ -85,7 +85,7 @@ def build(config: type[C], values: dict[str, Any], flags: list[str], file: str =
         text = str(error)
         expected, _, place = text.partition(" - at `$.")
         key = place.split("[")[0].split(".")[0].rstrip("`")
-        shown = "--" + key.replace("_", "-") if key in flags else f"{file}: {key}"
+        shown = "--" + key.rstrip("_").replace("_", "-") if key in flags else f"{file}: {key}"
         raise PrefdataError(
             f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}."
         ) from error
@@ -107,6 +107,7 @@ def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
         raise PrefdataError(f"{path}: a mapping of `flag: value` lines is needed at the top level.")
     values = {str(key).replace("-", "_"): value for key, value in loaded.items()}
     known = {field.name for field in msgspec.structs.fields(config)}
+    values = {f"{key}_" if f"{key}_" in known else key: value for key, value in values.items()}
     for key in values:
         if key not in known:
             raise PrefdataError(f"{path}: unknown key `{key}`; known keys: {', '.join(sorted(known))}.")
@@ -151,7 +152,8 @@ def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
         return click.Argument(
             [field.name], type=kind, nargs=nargs, required=False, metavar=extra.get("metavar")
         )
-    long = "--" + field.name.replace("_", "-")
+    # A trailing underscore lets a flag be a Python keyword (`from_` is `--from`).
+    long = "--" + field.name.rstrip("_").replace("_", "-")
     names = [*extra.get("flags", ()), f"{long}/--no-{long[2:]}" if is_flag else long, field.name]
     help_text = (meta.description or "") + _default_text(field)
     # With `default=None` "not given" can be told from "given the default", so that a file's value survives.

@@ -1,0 +1,95 @@
+"""`prefdata convert`: the same data in another format."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import click
+import msgspec
+from msgspec import Meta
+
+from prefdata.cli.config import config_command
+from prefdata.convert import Count, Options, Outcome, convert
+from prefdata.errors import EXIT_DATA
+
+
+class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What to convert into what."""
+
+    src: Annotated[str, Meta(extra={"argument": True, "metavar": "SRC"})]
+    dst: Annotated[str, Meta(extra={"argument": True, "metavar": "DST"})]
+    to: Annotated[str, Meta(description="Format to write; `prefdata formats` lists them.")]
+    from_: Annotated[str | None, Meta(description="Format to read, instead of telling it by content.")] = None
+    on_loss: Annotated[
+        Literal["warn", "error"],
+        Meta(
+            description="What the target cannot hold: report it and leave such rows out, or stop and write nothing."
+        ),
+    ] = "warn"
+    flatten_turns: Annotated[
+        bool,
+        Meta(
+            description="Write a prompt of several turns as a transcript where the target holds one question."
+        ),
+    ] = False
+    limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Read only so many rows.")] = None
+    output_format: Annotated[
+        Literal["text", "json"], Meta(description="The report, for people or programs.")
+    ] = "text"
+
+
+@config_command(
+    ConvertConfig,
+    name="convert",
+    section="Data",
+    examples="""
+    prefdata convert pairs.jsonl pairs-trl.jsonl --to trl
+    prefdata convert dpo_en_demo.json pairs.jsonl --to mmpr --flatten-turns
+    """,
+)
+def command(config: ConvertConfig) -> int:
+    """Write preference data in another format, and say what the target cannot hold.
+
+    SRC is read in the format told by its content; DST appears complete or not at all. Rows whose content the target
+    cannot hold are left out and counted. Exit code 1: some rows of SRC could not be read.
+    """
+    options = Options(
+        to=config.to,
+        source=config.from_,
+        on_loss=config.on_loss,
+        flatten_turns=config.flatten_turns,
+        limit=config.limit,
+    )
+    source, target = Path(config.src), Path(config.dst)
+    outcome = convert(source, target, options)
+    if config.output_format == "json":
+        click.echo(msgspec.json.encode(outcome))
+    else:
+        click.echo(_text(outcome, source, target))
+    return EXIT_DATA if outcome.unread else 0
+
+
+def _text(outcome: Outcome, source: Path, target: Path) -> str:
+    lines = [
+        f"{source} ({outcome.source}) -> {target} ({outcome.target}): "
+        f"{outcome.read} rows read, {outcome.written} written."
+    ]
+    lines += _table("left out, not readable", outcome.unreadable)
+    lines += _table(f"left out, `{outcome.target}` cannot hold", outcome.left_out)
+    lines += _table("lost", outcome.lost)
+    if outcome.ignored:
+        names = ", ".join(f"{name} ({count.rows})" for name, count in outcome.ignored.items())
+        lines.append(f"  carried as extra keys that readers of `{outcome.target}` ignore: {names}")
+    if outcome.has_media and source.parent.resolve() != target.parent.resolve():
+        lines.append(
+            f"  image paths are written as they stand; use --image-root {source.parent} with {target.name}"
+        )
+    return "\n".join(lines)
+
+
+def _table(title: str, table: dict[str, Count]) -> list[str]:
+    lines = []
+    for name, count in sorted(table.items(), key=lambda item: -item[1].rows):
+        places = ", ".join(map(str, count.lines)) + (", ..." if count.rows > len(count.lines) else "")
+        rows = "1 row" if count.rows == 1 else f"{count.rows} rows"
+        lines.append(f"  {title}: {name}: {rows} (line{'s' if count.rows > 1 else ''} {places})")
+    return lines
