@@ -39,6 +39,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|\\?([^\W\d_]+)|(\*\*|[-+*/^!(){}\[\],|])|(_\{?\w+\}?))"
 )
 _BRANCHES: Final = frozenset(("sqrt", "ln", "log", "abs", "arcsin", "arccos", "arctan", "!"))
+_POWER_OF_TEN: Final = re.compile(r"\d[eE][-+]?\d")
 _GREEK: Final = frozenset(
     ["alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "sigma", "phi", "omega", "rho"]
 )
@@ -85,7 +86,7 @@ class _Parser:
     """Recursive descent over one expression. Parsed once to learn its letters, then walked again for each point."""
 
     def __init__(self, text: str) -> None:
-        if len(text) > _MAX_TEXT:
+        if len(text) > _MAX_TEXT or _POWER_OF_TEN.search(text):
             raise _Refused
         self.tokens = self._split(tidy(_roots(text)))
         self.letters = {t[1:] for t in self.tokens if t.startswith("$")}

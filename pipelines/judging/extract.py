@@ -38,11 +38,13 @@ _TAIL: Final = re.compile(
     r"[ .]*(?:\bI hope (?:it|this) (?:is correct|helps)\b.*|<\|[^|]{1,30}\|>.*)$", re.IGNORECASE | re.DOTALL
 )
 _BOXES: Final = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_OPEN_BOX: Final = re.compile(r"\$*\\(?:boxed|fbox)\s*\{")
 _JOINT: Final = re.compile(
     r"[\s$,;]*(?:\\quad\s*)?(?:\\text\s*\{[^{}]{0,30}\b(?:and|or)\s*\}|and|or|,|\\\)\s*(?:and|,)\s*\\\()[\s$,;]*(?:\\quad\s*)?"
 )
 _BOLD: Final = re.compile(r"\*\*([^*\n]{1,200})\*\*|\\textbf\{([^{}\n]{1,100})\}")
 _PLACEHOLDER: Final = "$FINAL_ANSWER"  # a model that repeats its instructions has not answered
+_BOXES_TRIED: Final = 16
 _THINK_LINE: Final = 300
 _WINDOW: Final = 20_000
 
@@ -88,7 +90,7 @@ def _box(response: str, begin: int) -> Extraction | None:
 
 
 def _one_box(response: str, begin: int, end: int) -> Extraction | None:
-    for opening in reversed(list(_BOXES.finditer(response, begin, max(end, 0)))):
+    for opening in reversed(list(_BOXES.finditer(response, begin, max(end, 0)))[-_BOXES_TRIED:]):
         depth, at = 1, opening.end()
         while at < end and depth:
             if response[at] == "\\":
@@ -127,7 +129,7 @@ def _after(pattern: re.Pattern[str], how: str, response: str, begin: int) -> Ext
             text = (
                 _TAIL.sub("", _LEAD.sub("", line.strip().strip("*_ ").strip(), count=1)) if number < 3 else ""
             )
-            if text.strip("*_$ :：.") and _PLACEHOLDER not in text:
+            if text.strip("*_$ :：.") and _PLACEHOLDER not in text and not _OPEN_BOX.match(text):
                 text = text.strip().strip("*").strip()
                 at = response.find(text, start)
                 end = at + len(text)

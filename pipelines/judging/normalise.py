@@ -26,6 +26,14 @@ _WORD: Final = re.compile(r"(?<!\w)[-+]?[$€£¥]?\d+(?:\.\d+)?(?!\w)%?|[^\W_]+
 _OPERATOR: Final = re.compile(r"[+*/^=<>≤≥]|(?<=\d)!|(?<=[\w)])-(?=\d)")
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _ARTICLES: Final = frozenset(("a", "an", "the"))
+_SPELLING: Final = {
+    "gray": "grey",
+    "color": "colour",
+    "center": "centre",
+    "meter": "metre",
+    "liter": "litre",
+    "theater": "theatre",
+}
 _LONG: Final = 4096
 
 _ONES: Final = (
@@ -102,7 +110,9 @@ def words(text: str) -> tuple[str, ...]:
     A minus, a decimal point, a percent or currency sign belongs to its number and stays.
     """
     text = without_accents(plain(text)).replace("&", " and ").replace("'", "")
-    found = [word for word in _WORD.findall(_THOUSANDS.sub("", text)) if word not in _ARTICLES]
+    found = [
+        _SPELLING.get(word, word) for word in _WORD.findall(_THOUSANDS.sub("", text)) if word not in _ARTICLES
+    ]
     return tuple(str(UNITS[w]) if w in UNITS else str(TENS[w]) if w in TENS else w for w in found)
 
 

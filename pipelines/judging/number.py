@@ -24,6 +24,7 @@ _LOOSE: Final = re.compile(
     r"(?<![\w.,^*+/<>!\\-])(?<![*+/<>^-] )-?[$€£]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:/\d+)?|\.\d+)%?"
     r"(?![\d!^*+/<>-]|\s[*+/<>^-]\s|,\d)"
 )
+_RANGE: Final = re.compile(r"\d+(?:\.\d+)?\s*-\s*\d+(?:\.\d+)?")
 _PROSE: Final = re.compile(r"[^\W\d_]{2,}")
 _WORDED: Final = re.compile(
     r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE
@@ -50,7 +51,7 @@ def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
 
 def _computed(text: str, reference: Quantity) -> Decision | None:
     r"""An unevaluated answer such as `10\\sqrt{3}` or `4!`: its value decides, unless it is only near."""
-    value = expression.number(text)
+    value = None if _RANGE.fullmatch(plain(text)) else expression.number(text)
     if value is None:
         return None
     theirs = float(reference.value)

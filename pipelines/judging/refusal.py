@@ -5,7 +5,10 @@ from typing import Final
 
 from pipelines.judging.normalise import plain
 
-_ABLE: Final = r"(?:can(?:not|'t| not)|couldn't|unable to|impossible to|not possible to|difficult to|don't have the ability to)"
+_ABLE: Final = (
+    r"(?:can(?:not|'t| not)|couldn't|unable to|impossible to|not possible to|difficult to"
+    r"|don't have the ability to)"
+)
 _TO_ANSWER: Final = (
     r"(?:determine|see|view|provide|answer|help|identify|interpret|tell|analy[sz]e|calculate|perceive|assist|give"
     r"|process|access|be determined|be answered)"

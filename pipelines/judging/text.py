@@ -46,7 +46,7 @@ _DENIAL: Final = re.compile(
 _STATEMENT_WORDS: Final = 80
 _NEAR: Final = 0.85
 _FAR: Final = 0.3
-_LOST_LETTERS: Final = re.compile(r"(?:ies|es|s)$")
+_PLURAL: Final = 4  # `gas` is not the singular of `gass`, nor `as` of `ass`
 
 
 def judge(text: str, gold: str, question: str = "") -> Decision:
@@ -95,7 +95,8 @@ def _nearly(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     a, b = " ".join(mine), " ".join(theirs)
     if any(c.isdigit() for c in a + b):
         return False
-    if _LOST_LETTERS.sub("", a) == _LOST_LETTERS.sub("", b) and min(len(a), len(b)) >= 4:
+    short, long = sorted((a, b), key=len)
+    if len(short) >= _PLURAL and long in (short + "s", short + "es", short[:-1] + "ies"):
         return True
     return (
         len(mine) == len(theirs) and len(b) >= 8 and a[:1] == b[:1] and similarity(a[:200], b[:200]) >= _NEAR
