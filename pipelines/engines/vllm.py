@@ -87,8 +87,15 @@ class VllmEngine:
             # Ctrl-C also ends the workers: let the cancellation through before their end is called an error.
             await asyncio.sleep(0)
             raise PrefdataError(
-                f"{self._options.checkpoint}: vLLM does not start ({_reason(error)}); see the messages above or add -v."
+                f"{self._options.checkpoint}: vLLM does not start ({_reason(error)}); "
+                "see the messages above or add -v."
             ) from error
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # Stopped while the model was loading: whoever called never got an engine to close.
+            await self.close()
+            raise
         return Abilities(
             images=renderer.takes_images,
             prefix=True,
