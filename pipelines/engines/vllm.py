@@ -1,18 +1,8 @@
 """vLLM in this process (AsyncLLM, V1): tensor- and pipeline-parallel, continuous batching, prefix caching.
 
-Where it stands: the feed asks one request per call and many calls at once; vLLM schedules them. The decision to
-question: environment variables are set here. vLLM reads some settings from nowhere else, before or while it is
-imported, so the following get a value, each only where the user has not set one:
-
-- VLLM_LOGGING_LEVEL=ERROR (INFO with -v), VLLM_LOGGING_STREAM=stderr: standard output belongs to results.
-- VLLM_NO_USAGE_STATS=1: nothing is sent anywhere unless asked for.
-- TORCH_CPP_LOG_LEVEL=ERROR, PYTHONWARNINGS=ignore (not with -v): notes of every worker that no user can act on.
-- VLLM_CPU_OMP_THREADS_BIND=nobind and OMP_NUM_THREADS = cores / workers, on a CPU: the default binding needs one
-  NUMA node per worker and fights with everything else that runs on the machine.
-
-On a CPU the KV cache gets a quarter of the free memory, at most 4 GiB (all workers together; VLLM_CPU_KVCACHE_SPACE or
---cache-max-entry-count say otherwise), and blocks of 32 tokens instead of 128: only whole blocks are shared between
-the samples of a question, and most questions are shorter than 128 tokens.
+Where it stands: the feed asks one request per call and many calls at once; vLLM schedules them. Samples of one
+question are one request (or one per seed); the prefix cache gives them a common prefill. How the engine is set up
+stands in `vllm_settings.py`.
 
 Seeds: one per sample on GPUs. A seed fixes the draws, not the rounding: what else is in the batch may change the last
 bit of a logit, unless VLLM_BATCH_INVARIANT=1 is set. vLLM's CPU build dies of a request with a seed
@@ -23,9 +13,9 @@ vLLM starts worker processes by `spawn`: a script that uses this class needs `if
 
 import asyncio
 import gc
+import importlib.util
 import inspect
 import itertools
-import os
 import warnings
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -35,6 +25,7 @@ from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, FinishReason, Reply, Request, Sample, sample_seed
 from pipelines.engines.identity import model_hash, template_hash
 from pipelines.engines.rendering import Renderer, load_renderer
+from pipelines.engines.vllm_settings import engine_config, set_environment
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.models import resolve_model
 from prefdata.progress import log
@@ -42,12 +33,6 @@ from prefdata.progress import log
 if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
 
-# The original's context length; a model with less keeps its own.
-_SESSION_LEN = 16384
-_GIB = 1024**3
-_CPU_CACHE_BYTES = 4 * _GIB
-_CPU_CACHE_SHARE = 0.25
-_CPU_BLOCK_TOKENS = 32
 # vLLM's own 5 s are too short for a busy machine: it would kill workers that are about to end by themselves.
 _SHUTDOWN_SECONDS = 30.0
 
@@ -59,10 +44,11 @@ class VllmEngine:
     batch_size = 1
 
     def __init__(self, options: "EngineOptions") -> None:
+        if importlib.util.find_spec("vllm") is None:
+            raise ModuleNotFoundError("vllm is not installed", name="vllm")
         refuse_unsupported(options, "dynamic", "vit_batch_size")
         self._options = options
         self._model = resolve_model(options.checkpoint)
-        self._arguments = {key: parse_value(value) for key, value in options.engine_args.items()}
         self._llm: Any = None
         self._renderer: Renderer | None = None
         self._seeded = False
@@ -77,7 +63,7 @@ class VllmEngine:
 
     async def start(self) -> Abilities:
         """Load the model into the workers (10 s for a small model)."""
-        _set_environment()
+        set_environment()
         renderer = self.renderer
         try:
             with warnings.catch_warnings():
@@ -131,54 +117,12 @@ class VllmEngine:
             gc.collect()
 
     def _make(self) -> Any:
-        from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        options = self._options
-        values: dict[str, Any] = {
-            "model": self._model,
-            "dtype": options.dtype,
-            "tensor_parallel_size": options.tensor_parallel,
-            "pipeline_parallel_size": options.pp or 1,
-            "trust_remote_code": options.trust_remote_code,
-            "enable_prefix_caching": True,
-            "disable_log_stats": True,
-            "use_tqdm_on_load": False,
-        }
-        if current_platform.is_cpu():
-            values |= self._for_cpu()
-        elif options.cache_max_entry_count is not None:
-            values["gpu_memory_utilization"] = options.cache_max_entry_count
         self._seeded = not current_platform.is_cpu()
-
-        known = inspect.signature(AsyncEngineArgs).parameters
-        for key in self._arguments:
-            if key not in known:
-                raise PrefdataError(
-                    f"--engine-arg {key}: vLLM has no such engine argument; see `vllm serve --help`."
-                )
-        values |= self._arguments
-        config = AsyncEngineArgs(**values).create_engine_config()
-        wanted = options.session_len or _SESSION_LEN
-        if "max_model_len" not in values and config.model_config.max_model_len > wanted:
-            config = AsyncEngineArgs(**values, max_model_len=wanted).create_engine_config()
+        config = engine_config(self._options, self._model)
         return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-
-    def _for_cpu(self) -> dict[str, Any]:
-        import psutil
-
-        workers = self._options.tensor_parallel * (self._options.pp or 1)
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
-        # Compilation takes minutes on a CPU and gains little for the small models that run there.
-        values: dict[str, Any] = {"enforce_eager": True, "block_size": _CPU_BLOCK_TOKENS}
-        if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
-            free = int(psutil.virtual_memory().available)
-            share = self._options.cache_max_entry_count
-            cache = int(free * share) if share else min(_CPU_CACHE_BYTES, int(free * _CPU_CACHE_SHARE))
-            values["kv_cache_memory_bytes"] = cache // workers
-        return values
 
     async def _answer(self, request: Request) -> Reply:
         from vllm.exceptions import VLLMClientError
@@ -253,29 +197,6 @@ class VllmEngine:
             output.num_cached_tokens,
         )
         return output
-
-
-def parse_value(text: str) -> Any:
-    """The value of `--engine-arg key=value`: a YAML scalar, list or mapping (`true`, `2`, `{image: 1}`), else text."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-def _set_environment() -> None:
-    verbose = log.isEnabledFor(10)
-    defaults = {
-        "VLLM_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-        "VLLM_NO_USAGE_STATS": "1",
-        "TORCH_CPP_LOG_LEVEL": "INFO" if verbose else "ERROR",
-        "PYTHONWARNINGS": "default" if verbose else "ignore",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
 
 
 def _finish_reason(reason: str | None) -> FinishReason:

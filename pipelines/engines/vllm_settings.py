@@ -1,0 +1,108 @@
+"""How a vLLM engine is set up from our flags: environment variables first, then vLLM's own engine arguments.
+
+Where it stands: `vllm.py` calls `set_environment` before vLLM is imported and `engine_config` after. The decision to
+question: environment variables are set at all. vLLM reads these settings from nowhere else, so each gets a value
+where the user has not set one:
+
+- VLLM_LOGGING_LEVEL=ERROR (INFO with -v), VLLM_LOGGING_STREAM=stderr: standard output belongs to results.
+- VLLM_NO_USAGE_STATS=1: nothing is sent anywhere unless asked for.
+- TORCH_CPP_LOG_LEVEL=ERROR, PYTHONWARNINGS=ignore (not with -v): notes of every worker that no user can act on.
+- VLLM_CPU_OMP_THREADS_BIND=nobind and OMP_NUM_THREADS = cores / workers, on a CPU: the default binding needs one
+  NUMA node per worker and fights with everything else that runs on the machine.
+
+On a CPU the KV cache gets a quarter of the free memory, at most 4 GiB (all workers together; VLLM_CPU_KVCACHE_SPACE or
+--cache-max-entry-count say otherwise), and blocks of 32 tokens instead of 128: only whole blocks are shared between
+the samples of a question, and most questions are shorter than 128 tokens.
+"""
+
+import inspect
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from prefdata.errors import PrefdataError
+from prefdata.progress import log
+
+if TYPE_CHECKING:
+    from pipelines.cli.options import EngineOptions
+
+# The original's context length; a model with less keeps its own.
+_SESSION_LEN = 16384
+_GIB = 1024**3
+_CPU_CACHE_BYTES = 4 * _GIB
+_CPU_CACHE_SHARE = 0.25
+_CPU_BLOCK_TOKENS = 32
+
+
+def set_environment() -> None:
+    """Give vLLM's environment variables their defaults; to be called before vLLM is imported."""
+    verbose = log.isEnabledFor(logging.DEBUG)
+    defaults = {
+        "VLLM_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TORCH_CPP_LOG_LEVEL": "INFO" if verbose else "ERROR",
+        "PYTHONWARNINGS": "default" if verbose else "ignore",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def engine_config(options: "EngineOptions", model: str) -> Any:
+    """vLLM's checked configuration. Raises PrefdataError for an unknown `--engine-arg`, vLLM's own errors otherwise."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+
+    values: dict[str, Any] = {
+        "model": model,
+        "dtype": options.dtype,
+        "tensor_parallel_size": options.tensor_parallel,
+        "pipeline_parallel_size": options.pp or 1,
+        "trust_remote_code": options.trust_remote_code,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if current_platform.is_cpu():
+        values |= _for_cpu(options)
+    elif options.cache_max_entry_count is not None:
+        values["gpu_memory_utilization"] = options.cache_max_entry_count
+    given = {key: parse_value(value) for key, value in options.engine_args.items()}
+    known = inspect.signature(AsyncEngineArgs).parameters
+    for key in given:
+        if key not in known:
+            raise PrefdataError(
+                f"--engine-arg {key}: vLLM has no such engine argument; see `vllm serve --help`."
+            )
+    values |= given
+    config = AsyncEngineArgs(**values).create_engine_config()
+    wanted = options.session_len or _SESSION_LEN
+    if "max_model_len" not in values and config.model_config.max_model_len > wanted:
+        config = AsyncEngineArgs(**values, max_model_len=wanted).create_engine_config()
+    return config
+
+
+def parse_value(text: str) -> Any:
+    """The value of `--engine-arg key=value`: a YAML scalar, list or mapping (`true`, `2`, `{image: 1}`), else text."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _for_cpu(options: "EngineOptions") -> dict[str, Any]:
+    import psutil
+
+    workers = options.tensor_parallel * (options.pp or 1)
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    # Compilation takes minutes on a CPU and gains little for the small models that run there.
+    values: dict[str, Any] = {"enforce_eager": True, "block_size": _CPU_BLOCK_TOKENS}
+    if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        free = int(psutil.virtual_memory().available)
+        share = options.cache_max_entry_count
+        cache = int(free * share) if share else min(_CPU_CACHE_BYTES, int(free * _CPU_CACHE_SHARE))
+        values["kv_cache_memory_bytes"] = cache // workers
+    return values
