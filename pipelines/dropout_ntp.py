@@ -147,6 +147,8 @@ def _reason(sample: Sample, original: str, recipe: Recipe) -> str | None:
         return "length limit hit"
     if not sample.text.strip():
         return "empty continuation"
+    if "\ufffd" in sample.text:
+        return "broken character"
     if not recipe.keep_same and (same := sameness(sample.text, original)):
         return f"{same} continuation"
     if not recipe.keep_commentary and comments_on_itself(sample.text):

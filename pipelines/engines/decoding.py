@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pipelines.engines.base import Sampling
+from pipelines.engines.cache import make_room
 from prefdata.errors import EXIT_DATA, PrefdataError
 
 # Removing finished rows copies the cache; worth it when a good part of the batch is finished.
@@ -102,6 +103,7 @@ def decode(
     logits = output.logits[:, -1].repeat_interleave(copies, 0)
     if copies > 1:
         cache.batch_repeat_interleave(copies)
+    make_room(cache)
     mask = mask.repeat_interleave(copies, 0)
     # Text positions are [rows, 1]; models with positions in several axes put those in front: [axes, rows, 1].
     position = positions[..., -1:].repeat_interleave(copies, -2)

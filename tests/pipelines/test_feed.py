@@ -1,0 +1,67 @@
+"""What is asked of an engine, in which groups."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pipelines.engines.base import Engine, Reply, Request
+from pipelines.feed import feed, shard
+
+
+def run(owed: set[str], batch_size: int, in_flight: int = 4) -> tuple[list[list[str]], list[str], int]:
+    asked: list[list[str]] = []
+    handled: list[str] = []
+    running, most = 0, 0
+
+    async def generate(batch: Sequence[Request]) -> list[Reply]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        asked.append([request.id for request in batch])
+        await asyncio.sleep(0.001)
+        running -= 1
+        return [Reply(id=request.id) for request in batch]
+
+    engine = cast(Engine, SimpleNamespace(generate=generate, batch_size=batch_size))
+    requests = [Request(id=str(number), messages=()) for number in range(10)]
+
+    def handle(request: Request, reply: Reply) -> None:
+        handled.append(reply.id)
+        owed.discard(reply.id)
+
+    asyncio.run(feed(engine, requests, lambda name: name in owed, handle, in_flight=in_flight))
+    return asked, handled, most
+
+
+def test_groups_are_cut_from_what_is_asked_not_from_what_is_owed() -> None:
+    asked, handled, _ = run({"1", "8"}, batch_size=4)
+    assert asked == [["0", "1", "2", "3"], ["8", "9"]]
+    assert handled == ["1", "8"]
+
+
+def test_single_requests_only_what_is_owed_and_bounded() -> None:
+    asked, handled, most = run({str(number) for number in range(9)}, batch_size=1)
+    assert sorted(handled) == [str(number) for number in range(9)]
+    assert len(asked) == 9
+    assert most == 4
+
+
+def test_the_first_failure_ends_the_feed() -> None:
+    async def generate(batch: Sequence[Request]) -> list[Reply]:
+        raise OSError("gone")
+
+    engine: Any = SimpleNamespace(generate=generate, batch_size=1)
+    requests = [Request(id=str(number), messages=()) for number in range(3)]
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(feed(engine, requests, lambda _: True, lambda *_: None, in_flight=2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
+def test_shards_hold_everything_once_in_whole_groups(count: int) -> None:
+    rows = list(range(103))
+    parts = [shard(rows, index, count, 4) for index in range(count)]
+    assert [row for part in parts for row in part] == rows
+    assert all(part[0] % 4 == 0 for part in parts if part)

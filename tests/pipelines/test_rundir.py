@@ -1,0 +1,82 @@
+"""The run directory: nothing lost, nothing twice."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.rundir import RunDir, unique_ids
+from prefdata.errors import PrefdataError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    path.write_text("{}\n")
+    return path
+
+
+def test_results_come_back_in_the_order_asked(tmp_path: Path, source: Path) -> None:
+    with RunDir.open(tmp_path / "run", {"seed": 1}, {"prompts": source}) as run:
+        for name in ("c", "a", "b"):
+            run.append({"id": name, "pairs": [{"n": name}]})
+        run.drop("d", {"q": 1}, "engine: no answer")
+        asked = ["a", "b", "c", "d"]
+        reasons = run.finish(asked, {"pairs.jsonl": (row["pairs"][0] for row in run.rows(asked[:3]))})
+    assert reasons == {"engine": 1}
+    assert (tmp_path / "run/pairs.jsonl").read_text() == '{"n":"a"}\n{"n":"b"}\n{"n":"c"}\n'
+    assert (tmp_path / "run/dropped.jsonl").read_text() == '{"id":"d","reason":"engine: no answer","row":{"q":1}}\n'
+
+
+def test_every_way_of_tearing_the_last_line_leaves_it_owed(tmp_path: Path, source: Path) -> None:
+    path = tmp_path / "run"
+    with RunDir.open(path, {}, {"prompts": source}) as run:
+        run.append({"id": "a"})
+        run.append({"id": "b", "text": "é"})
+    part = path / "parts/0.jsonl"
+    whole = part.read_bytes()
+    first = whole.index(b"\n") + 1
+    for length in range(first, len(whole)):
+        part.write_bytes(whole[:length])
+        with RunDir.open(path, {}, {"prompts": source}) as run:
+            assert run.done == {"a"}
+            run.append({"id": "b", "text": "é"})
+        assert part.read_bytes() == whole
+
+
+def test_an_unreadable_line_in_the_middle_is_owed_again(tmp_path: Path, source: Path) -> None:
+    path = tmp_path / "run"
+    with RunDir.open(path, {}, {"prompts": source}) as run:
+        run.append({"id": "a"})
+    (path / "parts/0.jsonl").write_bytes(b'\0\0\0\n{"id":"a"}\n')
+    with RunDir.open(path, {}, {"prompts": source}) as run:
+        assert [row["id"] for row in run.rows()] == ["a"]
+
+
+def test_other_settings_are_refused_and_named(tmp_path: Path, source: Path) -> None:
+    RunDir.open(tmp_path / "run", {"temperature": 0.7, "seed": 1}, {"prompts": source}).close()
+    with pytest.raises(PrefdataError, match=r"temperature was 0\.7 and is now 1\.0"):
+        RunDir.open(tmp_path / "run", {"temperature": 1.0, "seed": 1}, {"prompts": source})
+    source.write_text("{}\n{}\n")
+    with pytest.raises(PrefdataError, match="prompts was "):
+        RunDir.open(tmp_path / "run", {"temperature": 0.7, "seed": 1}, {"prompts": source})
+
+
+def test_a_second_writer_is_refused(tmp_path: Path, source: Path) -> None:
+    with (
+        RunDir.open(tmp_path / "run", {}, {"prompts": source}),
+        pytest.raises(PrefdataError, match="another process is writing"),
+    ):
+        RunDir.open(tmp_path / "run", {}, {"prompts": source})
+    RunDir.open(tmp_path / "run", {}, {"prompts": source}).close()
+
+
+def test_an_unfinished_run_is_not_finished(tmp_path: Path, source: Path) -> None:
+    with (
+        RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run,
+        pytest.raises(PrefdataError, match="1 of 1 requests are still owed"),
+    ):
+        run.finish(["a"], {})
+
+
+def test_equal_rows_keep_apart() -> None:
+    assert unique_ids(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
