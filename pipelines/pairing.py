@@ -3,8 +3,8 @@
 Judged samples of one question come in, pairs go out; there is no randomness, so the same samples give the same
 pairs. Only `correct` x `wrong` is a correctness pair and only `correct` x `undecided(format)` a format pair: an
 undecided answer is never rejected for being wrong, and right never stands against right. The decision to question:
-every wrong *answer* is used once before any is used twice, and of the least used right samples the one nearest in
-length is taken, because pairs that differ in length teach length.
+every wrong *answer* is used once before any is used twice, and of the right samples whose turn it is the one nearest
+in length is taken, because pairs that differ in length teach length.
 """
 
 from collections.abc import Sequence
@@ -111,20 +111,24 @@ def _by_distinct_answer(samples: Sequence[Judged]) -> list[Judged]:
 
 
 def _select(chosen: Sequence[Judged], rejected: Sequence[Judged], limit: int) -> list[tuple[Judged, Judged]]:
-    """Up to `limit` pairs: rejected in turn, each with the least used chosen that is nearest in length."""
-    used = [0] * len(chosen)
-    taken: set[tuple[int, int]] = set()
+    """Up to `limit` pairs in turns: each turn uses every chosen once, so no chosen is used twice more than another.
+
+    The next rejected is the least used one, in the order given; it meets the chosen nearest to it in length.
+    """
     pairs: list[tuple[Judged, Judged]] = []
-    while chosen and rejected and len(pairs) < min(limit, len(chosen) * len(rejected)):
-        for r, sample in enumerate(rejected):
-            free = [c for c in range(len(chosen)) if (c, r) not in taken]
-            if not free:
-                continue
-            size = len(sample.response)
-            best = min(free, key=lambda c: (used[c], abs(len(chosen[c].response) - size), c))
-            used[best] += 1
-            taken.add((best, r))
-            pairs.append((chosen[best], sample))
-            if len(pairs) == limit:
-                return pairs
+    taken: set[tuple[int, int]] = set()
+    used = [0] * len(rejected)
+    waiting: list[int] = []
+    for _ in range(min(limit, len(chosen) * len(rejected))):
+        waiting = waiting or list(range(len(chosen)))
+        for r in sorted(range(len(rejected)), key=lambda r: (used[r], r)):
+            free = [c for c in waiting if (c, r) not in taken]
+            if free:
+                size = len(rejected[r].response)
+                best = min(free, key=lambda c: (abs(len(chosen[c].response) - size), c))
+                waiting.remove(best)
+                taken.add((best, r))
+                used[r] += 1
+                pairs.append((chosen[best], rejected[r]))
+                break
     return pairs

@@ -1,0 +1,238 @@
+"""Correctness pairs end to end: the public command, the replay engine, interruptions, files sampled elsewhere."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.program import prefdata, read_lines, write_lines
+
+RESULTS = (
+    *("samples.jsonl", "pairs.jsonl", "format_pairs.jsonl", "undecided.jsonl", "hard.jsonl", "easy.jsonl"),
+    *("dropped.jsonl", "meta.json", "README.md"),
+)
+QUESTIONS: list[dict[str, Any]] = [
+    {"question": "What is 2+3?", "answer": "5", "answer_type": "number", "tag": 1},
+    {"question": "Is the sky green?", "answer": "no"},
+    {"question": "Which?\n(A) cat\n(B) dog", "answer": "B"},
+    {"question": "Too hard?", "answer": "99"},
+    {"question": "Too easy?", "answer": "1"},
+    {"question": "Who wrote it?", "answer": "Jane Austen"},
+]
+TEXTS = {
+    "What is 2+3?": ["Sum.\nFinal answer: 5", "Add.\nFinal answer: 6", "Hm.\nFinal answer: 7", "I think 5"],
+    "Is the sky green?": ["Look.\nFinal answer: No", "Look up.\nFinal answer: Yes"],
+    "Which?\n(A) cat\n(B) dog": ["It barks.\nFinal answer: (B)", "It purrs.\nFinal answer: A. cat"],
+    "Too hard?": ["x\nFinal answer: 3", "y\nFinal answer: 4"],
+    "Too easy?": ["x\nFinal answer: 1", "yes\nFinal answer: 1.0"],
+    "Who wrote it?": ["x\nFinal answer: Jane Austen", "y\nFinal answer: Mary Shelley"],
+}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    write_lines(tmp_path / "qa.jsonl", QUESTIONS)
+    write_lines(tmp_path / "replay.jsonl", [{"question": q, "texts": t} for q, t in TEXTS.items()])
+    return tmp_path
+
+
+def cot_pairs(folder: Path, *more: object, out: str = "out") -> dict[str, Any]:
+    done = prefdata(*arguments(out), *more, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def arguments(out: str) -> list[object]:
+    return [
+        *("cot-pairs", "--engine", "replay", "--checkpoint", "replay.jsonl", "--prompt-path", "qa.jsonl"),
+        *("--out-dir", out, "--prompt-version", "plain", "--num-return-sequences", 12),
+    ]
+
+
+def results(run: Path) -> dict[str, bytes]:
+    return {name: (run / name).read_bytes() for name in RESULTS}
+
+
+def test_questions_in_pairs_out(inputs: Path) -> None:
+    result = cot_pairs(inputs)
+    run = inputs / result["run"]
+    samples, pairs = read_lines(run / "samples.jsonl"), read_lines(run / "pairs.jsonl")
+    assert len(samples) == len(QUESTIONS) * 12 == result["sampled"]
+    outcomes = [row["meta"]["verdict"]["outcome"] for row in samples]
+    assert [outcomes.count(name) for name in ("correct", "wrong", "undecided")] == [
+        result[name] for name in ("correct", "wrong", "undecided")
+    ]
+    for key in (
+        "question_orig",
+        "question",
+        "response",
+        "prompt_version",
+        "answer",
+        "finish_reason",
+        "seed",
+        "meta",
+    ):
+        assert key in samples[0]
+    assert samples[0]["tag"] == 1  # keys of the input are carried
+    asked = {row["question"] for row in pairs}
+    assert "Too hard?" not in asked
+    assert "Too easy?" not in asked
+    assert "Who wrote it?" not in asked  # another name may be right too
+    assert {"What is 2+3?", "Is the sky green?"} <= asked
+    assert [row["question"] for row in read_lines(run / "hard.jsonl")] == ["Too hard?"]
+    assert [row["question"] for row in read_lines(run / "easy.jsonl")] == ["Too easy?"]
+    assert {row["meta"]["verdict"]["reason"] for row in read_lines(run / "undecided.jsonl")} == {
+        "format",
+        "nomatch",
+    }
+
+
+def test_every_pair_carries_its_provenance(inputs: Path) -> None:
+    run = inputs / cot_pairs(inputs)["run"]
+    for name, method in (("pairs", "correctness"), ("format_pairs", "format")):
+        rows = read_lines(run / f"{name}.jsonl")
+        assert rows
+        assert len({row["meta"]["id"] for row in rows}) == len(rows)
+        for row in rows:
+            assert row["chosen"] != row["rejected"]
+            assert row["answer_gt"]
+            meta = row["meta"]
+            assert meta["method"] == method
+            assert meta["engine"] == "replay"
+            assert meta["model_hash"]
+            assert meta["template_hash"]
+            assert meta["sampling"]["temperature"] == 1.0
+            assert meta["verdicts"]["chosen"]["outcome"] == "correct"
+            expected = {"correctness": "wrong", "format": "undecided"}[method]
+            assert meta["verdicts"]["rejected"]["outcome"] == expected
+
+
+def test_what_comes_out_validates(inputs: Path) -> None:
+    run = inputs / cot_pairs(inputs)["run"]
+    meta = json.loads((run / "meta.json").read_text())
+    ((name, entry),) = meta.items()
+    assert entry["annotation"] == "pairs.jsonl"
+    assert entry["length"] == len(read_lines(run / "pairs.jsonl"))
+    assert name == run.name
+
+
+def test_the_same_run_gives_the_same_bytes_and_another_seed_others(inputs: Path) -> None:
+    first, second = (inputs / cot_pairs(inputs, out=out)["run"] for out in ("a", "b"))
+    assert results(first) == results(second)
+    other = inputs / cot_pairs(inputs, "--seed", 1, out="c")["run"]
+    assert (other / "samples.jsonl").read_bytes() != (first / "samples.jsonl").read_bytes()
+
+
+def test_killed_three_times_and_run_again_gives_the_same_bytes(inputs: Path) -> None:
+    whole = inputs / cot_pairs(inputs, "--engine-arg", "delay=0.0", "--batch-size", 1, out="whole")["run"]
+    slow = [*arguments("killed"), "--engine-arg", "delay=0.3", "--batch-size", 1]
+    random.seed(3)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefdata", *map(str, slow)],
+            cwd=inputs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 20
+        parts = list(inputs.glob("killed/*/*/parts/*.jsonl"))
+        before = sum(part.stat().st_size for part in parts)
+        while time.monotonic() < deadline and process.poll() is None:
+            grown = sum(part.stat().st_size for part in inputs.glob("killed/*/*/parts/*.jsonl"))
+            if grown > before:
+                break
+            time.sleep(0.02)
+        time.sleep(random.random() * 0.3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = prefdata(*slow, cwd=inputs)
+    # The delay is a setting of the engine, not of the result; the very same command must finish the run.
+    assert done.returncode == 0, done.stderr
+    killed = inputs / json.loads(done.stdout)["run"]
+    for name, content in results(whole).items():
+        assert (killed / name).read_bytes() == content, name
+
+
+def test_files_sampled_elsewhere_are_judged_and_paired(tmp_path: Path) -> None:
+    cases: list[tuple[bool, Any, list[Any]]] = [
+        (True, "3", [3, 4, 5, 3, None]),
+        (False, 3, [3, 9]),
+        (False, ["x", "y"], ["y"]),
+    ]
+    rows: list[dict[str, Any]] = [
+        {
+            **({"image": "a.png"} if image else {}),
+            "question_orig": "How many?",
+            "question": "<image>\nHow many? ..." if image else "How many? ...",
+            "answer": answer,
+            "response": f"Some thinking.\nAnswer: \\boxed{{{said}}}"
+            if said
+            else "I cannot say, there are 3 perhaps",
+            "prompt_version": "en_v2",
+        }
+        for image, answer, saids in cases
+        for said in saids
+    ]
+    random.Random(0).shuffle(rows)  # rows of one question may lie anywhere
+    folder = tmp_path / "sampled"
+    folder.mkdir()
+    write_lines(folder / "one.jsonl", rows[:4])
+    write_lines(folder / "two.jsonl", rows[4:])
+    done = prefdata("cot-pairs", "--samples", "sampled", "--out-dir", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["sampled"], result["questions"]) == (8, 3)
+    assert (result["correct"], result["wrong"], result["undecided"]) == (4, 3, 1)
+    pairs = read_lines(tmp_path / result["run"] / "pairs.jsonl")
+    assert {row["question"] for row in pairs} == {"<image>\nHow many? ...", "How many? ..."}
+    assert len(pairs) == 3  # the doubled right answer counts once
+    ours = prefdata("cot-pairs", "--samples", result["run"], "--out-dir", "again", cwd=tmp_path)
+    again = json.loads(ours.stdout)
+    assert again["pair_count"] == result["pair_count"]
+
+
+def test_one_bad_image_costs_its_own_row(inputs: Path) -> None:
+    write_lines(inputs / "qa.jsonl", [{"image": "gone.png", **QUESTIONS[0]}, *QUESTIONS[1:]])
+    result = cot_pairs(inputs)
+    assert result["dropped"] == {"image": 1}
+    assert result["questions"] == len(QUESTIONS) - 1
+    (dropped,) = read_lines(inputs / result["run"] / "dropped.jsonl")
+    assert "gone.png" in dropped["reason"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--accuracy-range", "0.9"), "--accuracy-range 0.9"),
+        (("--answer-type", "colour"), "--answer-type colour"),
+        (("--prompt-version", "fr"), "fr"),
+        (("--samples", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(inputs: Path, more: tuple[str, str], said: str) -> None:
+    done = prefdata(*arguments("out"), *more, cwd=inputs)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_question_without_an_answer_is_refused(inputs: Path) -> None:
+    write_lines(inputs / "qa.jsonl", [{"question": "What?"}])
+    done = prefdata(*arguments("out"), cwd=inputs)
+    assert done.returncode == 2
+    assert "answer" in done.stderr
+
+
+def test_another_setting_is_refused_by_name(inputs: Path) -> None:
+    cot_pairs(inputs)
+    done = prefdata(*arguments("out"), "--num-pairs-per-key", 3, cwd=inputs)
+    assert done.returncode == 2
+    assert "num_pairs_per_key was 15 and is now 3" in done.stderr
