@@ -4,7 +4,8 @@ Everything follows from the seed. Rows are plain `qa` JSONL with image paths rel
 every file can be used with any prefdata command by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,22 @@ _HELD_OUT_DESCRIPTIONS = 2_100_000_000
 QUESTIONS = "questions.jsonl"
 REFERENCES = "references.jsonl"
 HELD_OUT = "held_out.jsonl"
-DESCRIPTIONS = "descriptions.jsonl"
 
 
 def write_inputs(out: Path, *, seed: int, questions: int, held_out: int, descriptions: int) -> None:
     """Write `images/` and the four input files under `out`.
 
-    `references.jsonl` holds the clean answers to the first tenth of the questions. No training step of the demo
-    reads it: it is there to try `prefdata dropout-ntp` on reference answers.
+    `held_out.jsonl` ends with requests to describe a picture: rows without an answer, which are sampled but not
+    judged, and in which invented shapes are counted. `references.jsonl` holds the clean answers to the first tenth
+    of the questions. No training step of the demo reads it: it is there to try `prefdata dropout-ntp` on.
     """
     first = _DEMO_SCENES + seed * _DEMO_SPAN
     asked = [first + index for index in range(questions)]
     write_jsonl(out / QUESTIONS, _questions(out, asked))
     write_jsonl(out / REFERENCES, _references(asked[: max(questions // 10, 1)]))
-    write_jsonl(out / HELD_OUT, _questions(out, range(_HELD_OUT_QUESTIONS, _HELD_OUT_QUESTIONS + held_out)))
-    write_jsonl(
-        out / DESCRIPTIONS,
-        _descriptions(out, range(_HELD_OUT_DESCRIPTIONS, _HELD_OUT_DESCRIPTIONS + descriptions)),
-    )
+    kept = range(_HELD_OUT_QUESTIONS, _HELD_OUT_QUESTIONS + held_out)
+    described = range(_HELD_OUT_DESCRIPTIONS, _HELD_OUT_DESCRIPTIONS + descriptions)
+    write_jsonl(out / HELD_OUT, chain(_questions(out, kept), _descriptions(out, described)))
 
 
 def hallucination_rate(samples: list[dict[str, Any]]) -> float:
@@ -57,7 +56,7 @@ def exact_list_rate(samples: list[dict[str, Any]]) -> float:
     return exact / len(samples)
 
 
-def _questions(out: Path, seeds: "range | list[int]") -> Iterator[dict[str, Any]]:
+def _questions(out: Path, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:
     for number in seeds:
         scene = scenes.sample_scene(number)
         task = tasks.make_question(scene)

@@ -42,30 +42,25 @@ def run(out: Path, *, seed: int, size: Size) -> dict[str, Any]:
         data.write_inputs(
             out, seed=seed, questions=size.questions, held_out=size.held_out, descriptions=size.descriptions
         )
-        write_json(inputs, {"files": [data.QUESTIONS, data.REFERENCES, data.HELD_OUT, data.DESCRIPTIONS]})
+        write_json(inputs, {"files": [data.QUESTIONS, data.REFERENCES, data.HELD_OUT]})
     road = Road(out)
     road.run(
         _validate(out, "validate-inputs", out / data.QUESTIONS, out / data.REFERENCES, out / data.HELD_OUT)
     )
-    cot, *base = road.run(_cot_pairs(out, seed, size), *_evaluate(out, "base", "demo"))
-    dropout = road.run(_dropout(out, seed, Path(cot["pairs"])))[0]
+    cot, base = road.run(_cot_pairs(out, seed, size), _evaluate(out, "base", "demo"))
+    (dropout,) = road.run(_dropout(out, seed, Path(cot["pairs"])))
     mixture = _mix(out, {"correctness": Path(cot["pairs"]), "dropout_ntp": Path(dropout["pairs"])})
     road.run(_validate(out, "validate-pairs", mixture))
     road.run(_train(out, "sft", mixture, seed, size), _train(out, "mpo", mixture, seed, size))
-    tuned = road.run(
-        *(step for stage in ("sft", "mpo") for step in _evaluate(out, stage, str(out / "models" / stage)))
-    )
-    answers = {"base": base[0], "sft": tuned[0], "mpo": tuned[2]}
-    described = {"base": base[1], "sft": tuned[1], "mpo": tuned[3]}
+    sft, mpo = road.run(*(_evaluate(out, stage, str(out / "models" / stage)) for stage in ("sft", "mpo")))
     figures: dict[str, Any] = {"seed": seed, "held_out": size.held_out}
-    for name, result in answers.items():
+    hallucination = {}
+    for name, result in (("base", base), ("sft", sft), ("mpo", mpo)):
         samples = lines([Path(result["samples"])])
-        exact = round(data.exact_list_rate(samples), 4)
+        exact = data.exact_list_rate(samples)
         figures[name] = {"accuracy": result["accuracy"], "ci95": result["ci95"], "exact_list": exact}
-    figures["hallucination"] = {
-        name: round(data.hallucination_rate(lines([Path(result["samples"])])), 4)
-        for name, result in described.items()
-    }
+        hallucination[name] = data.hallucination_rate(samples)
+    figures["hallucination"] = hallucination
     figures["pairs"] = {"correctness": _count(cot), "dropout_ntp": _count(dropout)}
     figures["seconds"] = round(time.monotonic() - started, 1)
     figures["commands"] = [step.typed for step in road.taken]
@@ -171,20 +166,15 @@ def _train(out: Path, stage: str, mixture: Path, seed: int, size: Size) -> Step:
     )
 
 
-def _evaluate(out: Path, name: str, model: str) -> list[Step]:
-    steps = []
-    for what, file in (("answers", data.HELD_OUT), ("descriptions", data.DESCRIPTIONS)):
-        where = (
-            "--data",
-            str(out / file),
-            "--image-root",
-            str(out),
-            "--out-dir",
-            str(out / "eval" / f"{name}-{what}"),
-        )
-        settings = ("--prompt-version", "plain", "--max-new-tokens", "64", "--batch-size", "128")
-        steps.append(Step(f"eval-{name}-{what}", ("eval", "--checkpoint", model, *where, *settings)))
-    return steps
+def _evaluate(out: Path, name: str, model: str) -> Step:
+    return Step(
+        f"eval-{name}",
+        (
+            *("eval", "--checkpoint", model, "--data", str(out / data.HELD_OUT), "--image-root", str(out)),
+            *("--out-dir", str(out / "eval" / name), "--prompt-version", "plain"),
+            *("--max-new-tokens", "64", "--batch-size", "128"),
+        ),
+    )
 
 
 def _count(result: dict[str, Any]) -> int:
