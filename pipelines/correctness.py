@@ -20,9 +20,10 @@ from pipelines.judging import VERSION, judge
 from pipelines.judging.choice import options_in
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Judged, Paired, pair
+from pipelines.probe import probe
 from pipelines.questions import Asked
 from pipelines.rundir import RunDir
-from prefdata.errors import PrefdataError
+from prefdata import __version__
 from prefdata.progress import progress
 
 METHOD: Final = "correctness"
@@ -44,10 +45,7 @@ def judged(asked: Asked, response: str, finish_reason: str) -> Verdict:
 
 
 def sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: str, *, in_flight: int) -> None:
-    """Ask the engine everything the run still owes, judging each reply as it comes.
-
-    Raises PrefdataError where the run was begun with another model or template.
-    """
+    """Ask the engine everything the run still owes, judging each reply as it comes."""
     for one in asked:
         if one.problem is not None and run.owed(one.id):
             run.drop(one.id, one.row, one.problem)
@@ -59,13 +57,13 @@ def sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: str, *, i
 
 async def _sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: str, in_flight: int) -> None:
     abilities = await engine.start()
+    pictures = any(one.request.images for one in asked)
     made_by = {
         "engine": engine.name,
         "model": model,
         "model_hash": abilities.model_hash,
         "template_hash": abilities.template_hash,
     }
-    _same_maker(run, made_by)
     by_id = {one.id: one for one in asked}
     counts: Counter[str] = Counter()
     with progress("sampling", total=len(asked), unit="questions") as shown:
@@ -92,21 +90,12 @@ async def _sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: st
             shown.advance(note=f"{counts['correct']} right, {counts['wrong']} wrong")
 
         try:
+            await probe(
+                engine, abilities, images=pictures, prefix=False, n=max(one.request.n for one in asked)
+            )
             await feed(engine, [one.request for one in asked], run.owed, handle, in_flight=in_flight)
         finally:
             await engine.close()
-
-
-def _same_maker(run: RunDir, made_by: Mapping[str, str]) -> None:
-    first = next((row["by"] for row in run.rows() if "by" in row), None)
-    if first is None:
-        return
-    for key in ("model_hash", "template_hash"):
-        if first[key] != made_by[key]:
-            raise PrefdataError(
-                f"{run.path}: this run was begun with another {key.replace('_', ' ')} ({first[key]}, now "
-                f"{made_by[key]}); give the same model to resume it, or another --out-dir."
-            )
 
 
 def brief(verdict: Verdict) -> dict[str, Any]:
@@ -216,7 +205,8 @@ class _Made:
             "id": f"{result['id']}-{index}",
             "question_id": result["id"],
             **self._maker(one),
-            "version": VERSION,
+            "version": __version__,
+            "judge": VERSION,
         }
         return row | {"meta": meta | {"verdict": brief(one.verdict)}}
 
@@ -234,7 +224,8 @@ class _Made:
             "seed": {name: side.seed for name, side in sides.items()},
             "finish_reason": {name: side.finish_reason for name, side in sides.items()},
             "verdicts": {name: brief(side.verdict) for name, side in sides.items()},
-            "version": VERSION,
+            "version": __version__,
+            "judge": VERSION,
         }
         small = {
             name + "_meta": {"answer": side.verdict.extracted, "rule": side.verdict.rule}

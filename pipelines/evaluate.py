@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipelines import correctness
-from pipelines.cot_run import model_of
-from pipelines.judging import ANSWER_TYPES, VERSION, kind_of
+from pipelines.cot_run import pinned
+from pipelines.engines import make_engine
+from pipelines.judging import ANSWER_TYPES, kind_of
+from pipelines.output import checkpoint_name
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA, PrefdataError
@@ -61,12 +63,9 @@ def run(config: "Config") -> int:
 
 
 def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
-    from pipelines.cli.options import identity
-    from pipelines.engines import make_engine
-
     source = Path(config.data)
-    model, name = model_of(config.checkpoint, config.engine)
-    config = msgspec.structs.replace(config, checkpoint=model)
+    settings, inputs = pinned(config, "eval", source)
+    settings.pop("data")
     how = How(
         version=config.prompt_version,
         n=config.num_return_sequences,
@@ -81,9 +80,10 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
             raise PrefdataError(
                 f"{source}: answer_type {one.answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
             )
-    settings = {key: value for key, value in identity(config).items() if key != "data"} | {"judge": VERSION}
-    with RunDir.open(path, settings, {"data": source}) as rundir:
-        correctness.sample(make_engine(config), rundir, asked, name, in_flight=config.in_flight)
+    with RunDir.open(path, settings, inputs) as rundir:
+        correctness.sample(
+            make_engine(config), rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight
+        )
         ids = [one.id for one in asked]
         tally = _count(rundir, asked)
         dropped = rundir.finish(ids, {"samples.jsonl": _samples(rundir, ids)}, result=tally)

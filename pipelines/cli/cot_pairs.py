@@ -79,7 +79,7 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     prefdata cot-pairs --samples sampled_outputs/model/max_tiles_6 --out-dir runs --accuracy-range 0.2,0.8
     """,
 )
-def command(config: Config) -> None:
+def command(config: Config) -> int | None:
     """Sample many answers to each question, judge them, and pair right with wrong.
 
     Writes pairs.jsonl (right against wrong), format_pairs.jsonl (right against no readable answer), hard.jsonl and
@@ -88,4 +88,4 @@ def command(config: Config) -> None:
     """
     from pipelines.cot_run import run
 
-    run(config)
+    return run(config)

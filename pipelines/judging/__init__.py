@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
-from pipelines.judging import anls, choice, maths, number, relaxed, text, yesno
+from pipelines.judging import anls, choice, maths, number, quantity, relaxed, text, yesno
 from pipelines.judging.extract import Extraction, extract
 from pipelines.judging.kind import kind_of
 from pipelines.judging.normalise import operators, plain, words
-from pipelines.judging.quantity import quantity
 from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import EXACT, VERSION, Decision, Outcome, Reason, Tolerance, Verdict
 from prefdata.errors import PrefdataError
@@ -108,7 +107,7 @@ def _decide(
     tolerance: Tolerance,
 ) -> Decision:
     """One extracted answer against one form. Remembered: samples of one question share few distinct answers."""
-    if kind == "number" and quantity(gold) is None:
+    if kind == "number" and quantity.quantity(gold) is None:
         kind = "math"  # a list or an expression: the row's type was too narrow
     if kind != "choice" and plain(answer) == plain(gold):
         return Decision("correct", "exact", plain(answer)[:200])

@@ -22,16 +22,14 @@ class Extraction(msgspec.Struct, frozen=True):
     closed: bool = True
 
 
+# Both begin with what is rare in a text, and only where they end matters: words before `answer` need no match.
 _MARKER: Final = re.compile(
-    r"(?:(?:\b(?:final|correct|right)[ ]+)?\banswer(?:[ ]+is)?[ ]*(?:\*\*|__)?[ ]*[:：]"
-    r"|(?:最终|最後|最后|正确)?答案(?:是|为|為)?[ ]*(?:\*\*|__)?[ ]*[:：])",
-    re.IGNORECASE,
+    r"(?:[Aa]nswer|ANSWER)(?:[ ]+is)?[ ]*(?:\*\*|__)?[ ]*[:：]|答案[是为為]?[ ]*(?:\*\*|__)?[ ]*[:：]"
 )
 _SENTENCE: Final = re.compile(
-    r"(?:\bthe[ ]+)?(?:\b(?:final|correct|right|best)[ ]+)?\banswer[ ]+(?:is|would be|should be)\b"
-    r"(?![ ]+(?:not|that|the same)\b)[ ]*[:：]?"
-    r"|(?:最终|最后|正确)?答案(?:是|为|為)|^[ ]*####|^[ ]*A:(?=[ ])",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?:[Aa]nswer|ANSWER)[ ]+(?:is|would be|should be)\b(?![ ]+(?:not|that|the same)\b)[ ]*[:：]?|答案[是为為]"
+    r"|^[ ]*####|^[ ]*A:(?=[ ])",
+    re.MULTILINE,
 )
 _LEAD: Final = re.compile(r"(?:the[ ]+)?(?:(?:final|correct)[ ]+)?answer[ ]+is[ ]*[:：]?[ ]*", re.IGNORECASE)
 _TAIL: Final = re.compile(

@@ -88,18 +88,22 @@ def unwrap(text: str) -> str:
 @lru_cache(maxsize=65536)
 def plain(text: str) -> str:
     """One spelling for text that is the same but for case, width, dashes and blanks. Signs and operators stay."""
-    text = (
-        text.replace("Â\u00a0", " ").replace("â€“", "-").replace("â€™", "'")
-    )  # UTF-8 read as Latin-1 somewhere upstream
-    text = (
-        _SUPERSCRIPT_RUN.sub(lambda run: "^" + run[0].translate(_SUPERSCRIPTS), text[:_LONG]) + text[_LONG:]
-    )
-    text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    if not text.isascii():
+        text = _folded(text)
     return _SPACE.sub(" ", unwrap(text)).casefold().strip()
+
+
+def _folded(text: str) -> str:
+    """Mend UTF-8 that was read as Latin-1 somewhere upstream, write exponents with `^`, widths and dashes one way."""
+    text = text.replace("Â\u00a0", " ").replace("â€“", "-").replace("â€™", "'")
+    head = _SUPERSCRIPT_RUN.sub(lambda run: "^" + run[0].translate(_SUPERSCRIPTS), text[:_LONG])
+    return unicodedata.normalize("NFKC", head + text[_LONG:]).translate(_CHARACTERS)
 
 
 def without_accents(text: str) -> str:
     """Drop combining marks: `café` and `cafe` are one answer."""
+    if text.isascii():
+        return text
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 

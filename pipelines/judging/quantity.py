@@ -52,6 +52,7 @@ _LATEX: Final = (
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\(?=[%$&#])"), ""),
 )
+_SPECIAL: Final = re.compile(r"[\\~×·°º{]")
 _QUALIFIER: Final = re.compile(
     r"^(?:(?:about|around|approximately|approx\.?|roughly|nearly|exactly|only|just|a total of|in total"
     r"|equal to|equals|is|are|was)\s+|[~≈=]\s*)+"
@@ -90,8 +91,9 @@ def tidy(text: str) -> str:
     text = (
         text.replace("\x0crac", r"\frac").replace("\text{", r"\text{").replace("\x08oxed", r"\boxed")
     )  # escapes read twice
-    for pattern, replacement in _LATEX:
-        text = pattern.sub(replacement, text)
+    if _SPECIAL.search(text):
+        for pattern, replacement in _LATEX:
+            text = pattern.sub(replacement, text)
     text = plain(text.replace("$", " ") if text.count("$") % 2 == 0 and "\\" in text else text)
     return re.sub(r"^\{(.*)\}$", r"\1", text)
 

@@ -132,8 +132,9 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_others(inputs: Path)
 
 
 def test_killed_three_times_and_run_again_gives_the_same_bytes(inputs: Path) -> None:
-    whole = inputs / cot_pairs(inputs, "--engine-arg", "delay=0.0", "--batch-size", 1, out="whole")["run"]
-    slow = [*arguments("killed"), "--engine-arg", "delay=0.3", "--batch-size", 1]
+    pace = ("--engine-arg", "delay=0.3", "--batch-size", 1)
+    whole = inputs / cot_pairs(inputs, *pace, out="whole")["run"]
+    slow = [*arguments("killed"), *pace]
     random.seed(3)
     for _ in range(3):
         process = subprocess.Popen(
@@ -154,7 +155,6 @@ def test_killed_three_times_and_run_again_gives_the_same_bytes(inputs: Path) -> 
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     done = prefdata(*slow, cwd=inputs)
-    # The delay is a setting of the engine, not of the result; the very same command must finish the run.
     assert done.returncode == 0, done.stderr
     killed = inputs / json.loads(done.stdout)["run"]
     for name, content in results(whole).items():
