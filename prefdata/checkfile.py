@@ -61,11 +61,14 @@ class FileCheck:
         data = raw.data
         try:
             row = self._decode(data)
+            # Keys that the struct does not name are skipped undecoded; their text must be UTF-8 all the same.
+            if not data.isascii():
+                data.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-            self._explain(raw)
+            self.explain(raw)
             return
         if any(hint in data for hint in _HINTS) or _ESCAPED.search(data) or not self._format.clean(row):
-            self._explain(raw)
+            self.explain(raw)
             return
         self.tally.rows += 1
         self._count_in(row, raw.line)
@@ -75,7 +78,8 @@ class FileCheck:
                 for code, what in self._checker.check(uri):
                     self._hit(raw.line, Hit(code, place, what))
 
-    def _explain(self, raw: Raw) -> None:
+    def explain(self, raw: Raw) -> None:
+        """The slow path: everything that is wrong with the row."""
         row, hits = syntax.decode(raw)
         self.tally.rows += not (hits and hits[0].code == "PD005")
         for hit in hits:

@@ -85,7 +85,8 @@ def _repair(raw: Raw, text: str, error: json.JSONDecodeError) -> tuple[dict[str,
     if not raw.ended and (error.pos >= len(stripped) or error.msg.startswith("Unterminated")):
         return None, [Hit("PD006", detail=f"it ends with {detail(stripped[-20:])}")]
     around = text[max(0, error.pos - 15) : error.pos + 15].strip()
-    return None, [Hit("PD001", detail=f"{error.msg.lower()} at column {error.colno}, near {detail(around)}")]
+    reason = error.msg.lower().removesuffix(" at")
+    return None, [Hit("PD001", detail=f"{reason} at column {error.colno}, near {detail(around)}")]
 
 
 def _surrogate(value: Any, data: bytes) -> str | None:

@@ -1,0 +1,167 @@
+"""Whole files: bad rows never hide others, nothing ends in a traceback, and the totals are right."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prefdata.errors import PrefdataError
+from prefdata.validate import Options, Report, validate
+
+GOOD = b'{"question":"Q?","chosen":"a","rejected":"b"}\n'
+
+
+def check(tmp_path: Path, data: bytes, name: str = "rows.jsonl", **options: object) -> Report:
+    (tmp_path / name).write_bytes(data)
+    return validate([tmp_path / name], Options(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("data", "counts"),
+    [
+        pytest.param(
+            b'{"question":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n" + GOOD, {"PD009": 1}, id="deep"
+        ),
+        pytest.param(
+            GOOD + b'{"question":"' + b"x" * 10_000_000 + b'","chosen":"a","rejected":"b"}',
+            {},
+            id="10 MB line",
+        ),
+        pytest.param(GOOD + b'{"question":' + b"9" * 100_000 + b"}\n", {"PD016": 1}, id="long number"),
+        pytest.param(GOOD + b'{"question":"\0"}\n', {"PD003": 1}, id="NUL"),
+        pytest.param(GOOD + b'{"question":"Q","chosen":"\xff","rejected":"b"}\n', {"PD002": 1}, id="latin-1"),
+        pytest.param(
+            GOOD + b'{"question":"Q","chosen":"a","rejected":"b","x":"\xff"}\n',
+            {"PD002": 1},
+            id="in an extra key",
+        ),
+        pytest.param(
+            GOOD + b'{"question":"\\ud83d","chosen":"a","rejected":"b"}\n', {"PD008": 1}, id="surrogate"
+        ),
+        pytest.param(GOOD + b'{"question":"Q?","chos', {"PD006": 1}, id="torn"),
+        pytest.param(GOOD + b"\n" + GOOD.replace(b"Q", b"P"), {"PD005": 1}, id="blank"),
+        pytest.param(b"\xef\xbb\xbf" + GOOD, {"PD004": 1}, id="BOM"),
+        pytest.param(GOOD + b"[1]\n3\nnull\n", {"PD010": 3}, id="not objects"),
+        pytest.param(GOOD.replace(b"\n", b"\r\n"), {}, id="CRLF"),
+        pytest.param(b"[" + GOOD + b',{"question":"Q', {"PD013": 1}, id="torn array"),
+        pytest.param(
+            b"[" + GOOD + b"," + GOOD.replace(b"Q", b"P") + b",]", {"PD015": 1}, id="comma in array"
+        ),
+        pytest.param(
+            b"[" + GOOD + b',{"question":' + b"[" * 100_000 + b"}]", {"PD013": 1}, id="deep in array"
+        ),
+    ],
+)
+def test_hostile_rows_are_findings_and_the_others_are_checked(
+    data: bytes, counts: dict[str, int], tmp_path: Path
+) -> None:
+    report = check(tmp_path, data)
+    assert report.counts == counts
+    assert report.rows >= 1
+    assert report.unreadable == []
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"\0" * 4096 + GOOD, "starts with 4096 NUL bytes"),
+        (GOOD.decode().encode("utf-16"), "UTF-16"),
+        (b"", "empty"),
+        (b'{"question":"Q?","chosen":"a","rej', "no readable row"),
+        (b"\x1f\x8b\x08\x00", "compressed"),
+        (b"PAR1 and no more", "parquet"),
+    ],
+)
+def test_files_without_readable_rows_get_a_sentence(data: bytes, sentence: str, tmp_path: Path) -> None:
+    report = check(tmp_path, data)
+    assert len(report.unreadable) == 1
+    assert sentence in report.unreadable[0]
+
+
+def test_all_problems_of_a_row_are_told(tmp_path: Path) -> None:
+    row = {"image": ["a.png", ""], "question": "<image> <ImageHere>", "chosen": " ", "rejected": 5}
+    report = check(tmp_path, json.dumps(row).encode(), images="header", format="mmpr")
+    assert {(found.code, found.field) for found in report.findings} == {
+        ("PD022", "rejected"),
+        ("PD201", "chosen"),
+        ("PD304", "question"),
+        ("PD401", "image[0]"),
+        ("PD416", "image[1]"),
+    }
+
+
+def test_duplicates_and_contradictions_across_files(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(GOOD)
+    (tmp_path / "b.jsonl").write_bytes(GOOD + b'{"question":"Q?","chosen":"b","rejected":"a"}\n')
+    report = validate([tmp_path], Options())
+    assert [(found.code, Path(found.path).name, found.line) for found in report.findings] == [
+        ("PD501", "b.jsonl", 1),
+        ("PD502", "b.jsonl", 2),
+    ]
+    assert "a.jsonl:1" in report.findings[0].message
+
+
+def test_length_bias_is_told_once(tmp_path: Path) -> None:
+    rows = [{"question": f"Q{i}", "chosen": f"a long answer {i}", "rejected": f"{i}"} for i in range(200)]
+    report = check(tmp_path, "\n".join(map(json.dumps, rows)).encode())
+    assert report.counts == {"PD601": 1}
+    assert "chosen one in 100% of 200 pairs" in report.findings[0].message
+
+
+def test_type_drift_is_told_once(tmp_path: Path) -> None:
+    rows = (
+        b'{"image":"a","question":"Q","chosen":"a","rejected":"b"}\n'
+        b'{"image":["a"],"question":"<image>P","chosen":"a","rejected":"b"}\n'
+    )
+    assert check(tmp_path, rows, images="none").counts == {"PD024": 1}
+
+
+def test_an_image_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefdata import images
+
+    looked: list[Path] = []
+
+    def look(path: Path, tier: str) -> tuple[()]:
+        looked.append(path)
+        return ()
+
+    monkeypatch.setattr(images, "check", look)
+    rows = [{"image": "a.png", "question": f"Q{i}", "chosen": "a", "rejected": "b"} for i in range(5)]
+    check(tmp_path, "\n".join(map(json.dumps, rows)).encode())
+    assert looked == [tmp_path / "a.png"]
+
+
+def test_a_mixture_is_checked_with_its_sources(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(
+        GOOD + b'{"image":"x.png","question":"P","chosen":"","rejected":"b"}\n'
+    )
+    (tmp_path / "images").mkdir()
+    (tmp_path / "meta.json").write_text(
+        '{"a": {"root": "images", "annotation": "a.jsonl", "repeat_time": 1, "length": 3},\n'
+        ' "b": {"root": "images", "annotation": "b.jsonl", "repeat_time": 1},\n}'
+    )
+    report = validate([tmp_path / "meta.json"], Options())
+    assert report.counts == {"PD201": 1, "PD401": 1, "PD701": 1, "PD702": 1, "PD703": 1}
+    assert [(file.format, file.rows) for file in report.files] == [("meta", 0), ("mmpr", 2)]
+
+
+def test_a_folder_lists_what_it_did_not_check(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(GOOD)
+    (tmp_path / "other.json").write_text('{"version": 3}')
+    report = validate([tmp_path], Options())
+    assert [file.format for file in report.files] == ["mmpr", "unknown"]
+    with pytest.raises(PrefdataError, match="Unknown format"):
+        validate([tmp_path / "a.jsonl"], Options(format="nonsense"))
+
+
+def test_real_files_have_the_findings_that_they_have(shared_data: Path) -> None:
+    data = shared_data / "upstream"
+    expected = {
+        "hiyouga+LLaMA-Factory/data/dpo_en_demo.json": {"PD501": 5},
+        "hiyouga+LLaMA-Factory/data/mllm_demo.json": {},
+        "axolotl-ai-cloud+axolotl/tests/fixtures/conversation.missingturns.json": {"PD104": 1},
+        "oumi-ai+oumi/data/dataset_examples/vision_language_dpo_format.jsonl": {"PD415": 3},
+        "InternLM+InternLM-XComposer/InternLM-XComposer-2.5-Reward/training/data/example.json": {},
+    }
+    for name, counts in expected.items():
+        assert validate([data / name], Options()).counts == counts, name
