@@ -170,6 +170,8 @@ class TreeMaker:
         whole = self._ids((*prompt, *answer))
         _prefix(plain, whole, "prompt")
         ids = list(whole[len(plain) :])
+        if self.opened.image_token_id in ids:
+            raise BadRow("has an image placeholder inside an answer, which cannot be trained on")
         supervised = [False] * len(ids)
         for number, turn in enumerate(answer):
             if turn.role != "assistant":

@@ -29,7 +29,6 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
     language = model.config.get_text_config()
     language._attn_implementation_internal = "sdpa"  # the forest attention exists only while training
     model.to(dtype)
-    model.config.use_cache = True
     model.save_pretrained(folder)
     opened.processor.save_pretrained(folder)
     keep_names(folder, tensor_names(Path(opened.path)))
@@ -75,7 +74,7 @@ def keep_names(folder: Path, wanted: set[str]) -> None:
         }
         write_json(index, content)
     lost = wanted - tensor_names(folder)
-    lost -= {name for name in lost if name.endswith("lm_head.weight")}  # tied: saved once, as the embedding
+    lost -= {name for name in lost if name.endswith("lm_head.weight")}  # tied: the embedding is saved once
     if lost:
         say(
             f"warning: {len(lost)} tensors of the input are not in the saved model, such as {sorted(lost)[0]}"

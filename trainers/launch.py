@@ -34,7 +34,7 @@ def launch(config: TrainConfig) -> int:
     """Train in this process, or start `--nproc` of them; the result goes to standard output."""
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
-    _environment()
+    environment(config)
     with result_only() as out:
         from trainers.run import run
 
@@ -73,14 +73,14 @@ def result_only() -> Iterator[TextIO]:
         os.close(real)
 
 
-def _environment() -> None:
+def environment(config: TrainConfig) -> None:
     """What torch.distributed and DeepSpeed read from the environment, for one process without a launcher."""
     import torch
 
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if "LOCAL_RANK" not in os.environ:
+    if "LOCAL_RANK" not in os.environ and config.deepspeed != "none":
         os.environ.update(
             RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port())
         )

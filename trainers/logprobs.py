@@ -69,6 +69,9 @@ def token_logps(model: Any, head: AnswerHead, row: Row) -> torch.Tensor:
 
 
 def branch_sums(logps: torch.Tensor, row: Row) -> torch.Tensor:
-    """Sum token log-probabilities [supervised] over each branch: [branches]."""
-    sums = torch.zeros(len(row["liked"]), dtype=logps.dtype, device=logps.device)
-    return sums.index_add(0, row["branch"], logps)
+    """Sum token log-probabilities [supervised] over each branch: [branches], fp64.
+
+    A long answer's sum is in the hundreds, where fp32 steps are as large as the first rewards.
+    """
+    sums = torch.zeros(len(row["liked"]), dtype=torch.float64, device=logps.device)
+    return sums.index_add(0, row["branch"], logps.double())

@@ -108,7 +108,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     if rank == 0:
         target = _DTYPES.get(config.save_dtype, opened.weights_dtype)
         export.export(loop.accelerator.unwrap_model(loop.model), opened, output, target)
-    if torch.distributed.is_initialized():
+    if processes > 1:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
     if rank:

@@ -51,7 +51,7 @@ class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
         ]
         return {
             "row": self.maker.host(trees),
-            "reference": torch.tensor(known),
+            "reference": torch.tensor(known, dtype=torch.float64),
             "step": step,
             "planned": planned,
         }

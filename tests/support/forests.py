@@ -1,0 +1,66 @@
+"""Opens a tiny model and its trees the way a run does, for tests that look inside."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainers import attention, build, families
+from trainers.config import TrainConfig
+from trainers.logprobs import AnswerHead
+from trainers.pixels import PixelStore
+from trainers.rows import RowMaker
+from trainers.trees import Tree
+
+
+@dataclass
+class Grove:
+    """A loaded model, its trees and what makes rows of them."""
+
+    opened: families.Opened
+    model: Any
+    head: AnswerHead
+    trees: list[Tree]
+    maker: RowMaker
+
+
+def config(model: Path, data: Path, output: Path | str = "unused", **settings: Any) -> TrainConfig:
+    """Settings of a small run without DeepSpeed."""
+    usual: dict[str, Any] = {"stage": "mpo", "batch_size": 4, "learning_rate": 1e-3, "deepspeed": "none"}
+    return TrainConfig(model=str(model), data=str(data), output_dir=str(output), **usual | settings)
+
+
+def grow(model: Path, data: Path, **settings: Any) -> Grove:
+    """Model with the forest attention, and the trees of `data`."""
+    opened = families.open_model(str(model))
+    store = PixelStore(opened)
+    grown = build.grow(config(model, data, **settings), opened, store)
+    loaded = families.load_weights(opened, torch.float32)
+    attention.install(loaded)
+    maker = RowMaker(store, opened.pad_id, 4096, torch.device("cpu"), torch.float32)
+    return Grove(opened, loaded, AnswerHead(loaded), grown.trees, maker)
+
+
+def ordinary_logps(grove: Grove, trees: list[Tree]) -> torch.Tensor:
+    """The oracle: each branch alone through a freshly loaded model's ordinary forward, logits and log_softmax."""
+    model = families.load_weights(grove.opened, torch.float32)
+    return torch.cat([logps for tree in trees for logps in alone(model, grove, tree)])
+
+
+def alone(model: Any, grove: Grove, tree: Tree) -> list[torch.Tensor]:
+    """Log-probabilities of each branch's supervised tokens, one plain forward per branch."""
+    found = []
+    for branch in tree.branches:
+        ids = torch.tensor([[*tree.trunk, *branch.ids]])
+        pixels = grove.maker.pixels.load(tree) if tree.images else {}
+        logits = model(input_ids=ids, **pixels).logits[0, len(tree.trunk) - 1 : -1]
+        wanted = torch.tensor(branch.supervised)
+        targets = torch.tensor(branch.ids)
+        found.append(logits.log_softmax(-1)[torch.arange(len(targets)), targets][wanted])
+    return found
+
+
+def one_branch(tree: Tree, number: int) -> Tree:
+    """A tree with one of its branches only."""
+    return replace(tree, branches=(tree.branches[number],), pairs=())

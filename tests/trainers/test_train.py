@@ -1,0 +1,246 @@
+"""`prefdata train` from rows to a model that plain transformers loads: all stages, LoRA, resume, processes, mistakes."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prefdata.errors import PrefdataError
+from tests.support.forests import config
+from tests.support.program import program
+from trainers.config import TrainConfig
+from trainers.launch import environment, launch
+from trainers.run import run
+
+
+def train(**settings: Any) -> dict[str, Any]:
+    """A run in this process."""
+    made = config(**settings)
+    environment(made)
+    result = run(made)
+    assert result is not None
+    return result
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def answers(folder: Path) -> str:
+    """Load the model as anyone would and let it say something."""
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(folder)
+    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}
+    text = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    inputs = processor(text=text, images=[[Image.new("RGB", (16, 16))]], return_tensors="pt")
+    out = model.generate(**inputs, max_new_tokens=4, do_sample=False, pad_token_id=0)
+    return str(out.tolist())
+
+
+@pytest.mark.parametrize("stage", ("sft", "dpo", "mpo"))
+def test_stages_with_deepspeed(
+    stage: str, models: dict[str, Path], pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(
+        models["llava"],
+        pairs,
+        tmp_path / "out",
+        stage=stage,
+        deepspeed="zero1",
+        max_steps=4,
+        save_dtype="fp32",
+    )
+    assert launch(settings) == 0
+    out = capfd.readouterr().out.splitlines()
+    result = json.loads(out[-1])
+    assert len(out) == 1
+    assert result["steps"] == 4
+    assert result["final_loss"] < result["first_loss"]
+    lines = log_of(tmp_path / "out")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    if stage == "dpo":
+        assert lines[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    if stage == "mpo":
+        assert lines[0]["loss"] == pytest.approx(1.2 * math.log(2) + lines[0]["loss_sft"], abs=1e-5)
+        assert lines[-1]["margin"] > 0
+    assert answers(tmp_path / "out")
+    before, after = tensors(models["llava"]), tensors(tmp_path / "out")
+    assert set(after) == {name for name in before if not name.endswith("lm_head.weight")}
+    assert any(name.startswith("vision_tower.vision_model.") for name in after)
+    changed = [name for name in after if not torch.equal(before[name].float(), after[name].float())]
+    assert any("language_model" in name for name in changed)
+    assert any("vision_tower" in name for name in changed)
+
+
+def test_cutting_and_sharing_do_not_change_the_run(
+    models: dict[str, Path], pairs: Path, tmp_path: Path
+) -> None:
+    """One packed row, many with accumulation, and the plain padded path: the same losses and gradient norms."""
+    runs = {"whole": {}, "cut": {"max_tokens": 150}, "plain": {"share": False}}
+    logs = {}
+    for name, settings in runs.items():
+        train(model=models["llava"], data=pairs, output=tmp_path / name, max_steps=4, **settings)
+        logs[name] = log_of(tmp_path / name)
+    assert json.loads((tmp_path / "cut" / "train.json").read_text())["rows_per_step"] > 1
+    for name in ("cut", "plain"):
+        for ours, theirs in zip(logs["whole"], logs[name], strict=True):
+            assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
+            assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
+
+
+def test_two_processes_equal_one(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    common = [
+        "--stage",
+        "mpo",
+        "--model",
+        models["llava"],
+        "--data",
+        pairs,
+        "--batch-size",
+        4,
+        "--max-steps",
+        4,
+    ]
+    common += ["--learning-rate", 1e-3, "--deepspeed", "zero1"]
+    both = program("train", *common, "--output-dir", tmp_path / "two", "--nproc", 2, cwd=tmp_path)
+    assert both.returncode == 0, both.stderr
+    assert json.loads(both.stdout)["steps"] == 4
+    train(model=models["llava"], data=pairs, output=tmp_path / "one", max_steps=4, deepspeed="zero1")
+    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], abs=2e-5)
+        assert one["accuracy"] == two["accuracy"]
+        assert one["grad_norm"] == pytest.approx(two["grad_norm"], rel=1e-3)
+
+
+def test_lora(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lora"
+    train(model=models["llava"], data=pairs, output=out, max_steps=4, lora_rank=4, learning_rate=1e-2)
+    lines = log_of(out)
+    assert lines[0]["loss"] == pytest.approx(1.2 * math.log(2) + lines[0]["loss_sft"], abs=1e-5)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert (out / "adapter" / "adapter_model.safetensors").is_file()
+    assert answers(out)
+    before, after = tensors(models["llava"]), tensors(out)
+    changed = {name for name in after if not torch.allclose(before[name], after[name])}
+    assert changed
+    assert all("language_model" in name and "proj" in name for name in changed)
+
+
+@pytest.mark.parametrize("deepspeed", ("none", "zero1"))
+def test_resume_equals_an_uninterrupted_run(
+    deepspeed: str, models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common: dict[str, Any] = {
+        "model": models["llama"], "data": text_pairs, "max_steps": 5, "save_steps": 2, "deepspeed": deepspeed,
+        "save_dtype": "fp32",
+    }  # fmt: skip
+    train(output=tmp_path / "whole", **common)
+    from trainers.trainer import ForestTrainer
+
+    original = ForestTrainer.compute_loss
+
+    def stopped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 3:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ForestTrainer, "compute_loss", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(output=tmp_path / "cut", **common)
+    assert len(log_of(tmp_path / "cut")) == 3
+    train(output=tmp_path / "cut", resume=True, **common)
+    for whole, cut in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"), strict=True):
+        assert whole["loss"] == pytest.approx(cut["loss"], abs=1e-6)
+        assert whole["delta"] == pytest.approx(cut["delta"], abs=1e-9)
+    after, again = tensors(tmp_path / "whole"), tensors(tmp_path / "cut")
+    assert all(torch.allclose(after[name], again[name], atol=1e-6) for name in after)
+    if deepspeed == "none":
+        with pytest.raises(PrefdataError, match="other data, order or batch size"):
+            train(output=tmp_path / "cut", resume=True, **{**common, "seed": 1})
+
+
+def test_reference_is_computed_once(
+    models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common: dict[str, Any] = {"model": models["llama"], "data": text_pairs, "max_steps": 1}
+    cache = tmp_path / "cache"
+    train(output=tmp_path / "a", reference_cache=str(cache), **common)
+    (path,) = cache.glob("reference-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-20])  # a line torn by a kill is computed again
+    from trainers import reference
+
+    owed = []
+    original = reference._compute
+
+    def counted(model: Any, head: Any, trees: Any, maker: Any) -> Any:
+        owed.append(len(trees))
+        return original(model, head, trees, maker)
+
+    monkeypatch.setattr(reference, "_compute", counted)
+    train(output=tmp_path / "b", reference_cache=str(cache), **common)
+    train(output=tmp_path / "c", reference_cache=str(cache), **common)
+    assert owed == [1]
+    assert log_of(tmp_path / "a")[0]["loss"] == pytest.approx(log_of(tmp_path / "c")[0]["loss"], abs=1e-6)
+
+
+def test_not_a_number_stops_with_the_rows_named(
+    models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import trainer
+
+    original = trainer.token_logps
+    monkeypatch.setattr(trainer, "token_logps", lambda *args: original(*args) * float("nan"))
+    with pytest.raises(PrefdataError, match=r"Step 1: the loss is not a finite number .*pairs\.jsonl:\d+"):
+        train(model=models["llama"], data=text_pairs, output=tmp_path / "out", max_steps=1)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_reference_that_is_not_the_policy_is_reported(
+    models: dict[str, Path], text_pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from trainers import run as flow
+
+    monkeypatch.setattr(flow, "expected_first_loss", lambda *args: 1.0)
+    with caplog.at_level("INFO", logger="prefdata"):
+        import logging
+
+        logging.getLogger("prefdata").propagate = True
+        train(model=models["llama"], data=text_pairs, output=tmp_path / "out", max_steps=1)
+    assert "policy and reference do not agree" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"deepspeed": "zero9"}, "--deepspeed zero9: neither"),
+        ({"lora_rank": 2, "lora_targets": "nothing"}, "--lora-targets nothing"),
+        ({"model": "no/such/model"}, "no such model folder"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    settings: dict[str, Any], reason: str, models: dict[str, Path], text_pairs: Path, tmp_path: Path
+) -> None:
+    usual = {"model": models["llama"], "data": text_pairs, "output": tmp_path / "out", "max_steps": 1}
+    with pytest.raises(PrefdataError, match=reason):
+        train(**(usual | settings))
+
+
+def test_settings_survive_the_way_to_a_worker(models: dict[str, Path], text_pairs: Path) -> None:
+    import msgspec
+
+    made = config(models["llama"], text_pairs, nproc=2, lora_rank=3)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=TrainConfig) == made
