@@ -28,7 +28,7 @@ demo: $(MAIN_STAMP)  ## the whole road on the bundled model: pairs, training, be
 
 demo-smoke: $(MAIN_STAMP)  ## the same road with few rows and steps, into a temporary folder (1 min)
 	@echo "demo-smoke: the demo with few rows and steps, to see that the road holds (about 1 minute)"
-	@out=$$(mktemp -d) && $(VENV)/bin/prefdata demo --smoke --out "$$out/demo" < /dev/null; \
+	@out=$$(mktemp -d) && $(VENV)/bin/prefdata demo --out "$$out/demo" --questions 60 --held-out 60 --descriptions 30 --steps 5 < /dev/null; \
 	  code=$$?; rm -rf "$$out"; exit $$code
 
 test: $(MAIN_STAMP)  ## all tests that need no vLLM (3 min)
