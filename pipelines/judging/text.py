@@ -8,6 +8,7 @@ plain word. Two names that differ may both be right, so they are left undecided.
 import re
 from typing import Final
 
+from pipelines.judging.dates import says
 from pipelines.judging.normalise import contains, operators, plain, similarity, words
 from pipelines.judging.number import compare
 from pipelines.judging.quantity import quantity
@@ -43,6 +44,10 @@ _DENIAL: Final = re.compile(
     r"\b(?:not|never|neither|nor|isn't|wasn't|aren't|weren't|doesn't|didn't|cannot|can't|unlike"
     r"|rather than|instead of)\b"
 )
+_FULL_NAME: Final = 3
+_ATTACHING: Final = frozenset(
+    ("in", "at", "on", "from", "to", "about", "around", "approximately", "circa", "its", "his", "their")
+)
 _STATEMENT_WORDS: Final = 80
 _NEAR: Final = 0.85
 _FAR: Final = 0.3
@@ -73,6 +78,13 @@ def judge(text: str, gold: str, question: str = "") -> Decision:
         return Decision("correct", "text-contains", shown)
     if _nearly(mine, theirs):
         return Decision("correct", "text-near", shown)
+    if len(mine) <= _STATEMENT_WORDS and not _DENIAL.search(plain(text)) and not _asked(theirs, question):
+        if says(text, gold):
+            return Decision("correct", "text-date", shown)
+        if contains(mine, _core(theirs)) and len(_core(theirs)) < len(theirs):
+            return Decision("correct", "text-core", shown)
+        if _is_name(gold) and len(theirs) >= _FULL_NAME and contains(mine, (theirs[0], theirs[-1])):
+            return Decision("correct", "text-name", shown)
     return _contradiction(text, gold, mine, theirs, shown)
 
 
@@ -83,6 +95,17 @@ def _numbers(text: str, gold: str) -> Decision | None:
         return None
     found = compare(a, b)
     return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
+
+
+def _core(found: tuple[str, ...]) -> tuple[str, ...]:
+    """Without leading words that only attach the answer to its question: `in`, `at`, `about`, ..."""
+    start = next((i for i, word in enumerate(found) if word not in _ATTACHING), 0)
+    return found[start:]
+
+
+def _is_name(gold: str) -> bool:
+    """A name of capitalised words, such as `Wilhelm Conrad Röntgen`; its first and last word are the name as well."""
+    return all(word[:1].isupper() and word.replace(".", "").isalpha() for word in gold.split())
 
 
 def _asked(theirs: tuple[str, ...], question: str) -> bool:
@@ -106,7 +129,7 @@ def _nearly(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 def _contradiction(
     text: str, gold: str, mine: tuple[str, ...], theirs: tuple[str, ...], shown: str
 ) -> Decision:
-    if mine and len(mine) <= 3 and len(theirs) <= 3:
+    if mine and len(mine) <= 3 and len(theirs) <= 3 and not any(word[0].isdigit() for word in mine + theirs):
         for known in _CLASSES:
             a, b = {known[w] for w in mine if w in known}, {known[w] for w in theirs if w in known}
             if len(a) == len(b) == 1 and a != b and len(mine) == len(theirs):

@@ -147,6 +147,14 @@ def test_number(answer: str, gold: str, right: str) -> None:
         ("Barack Hussein Obama", "Obama", C),
         ("seven", "7", C),
         ("7", "8", W),
+        ("September 23, 1889", "23 September 1889", C),
+        ("It began on April 6, 1917.", "April 1917", C),
+        ("23rd of Sept. 1889", "September 23, 1889", C),
+        ("April 1917", "April 6, 1917", U),  # less than was asked for
+        ("May 6, 1917", "April 6, 1917", U),  # another date may be another event's
+        ("Wilhelm Röntgen", "Wilhelm Conrad Röntgen", C),
+        ("the drawer", "in the drawer", C),
+        ("not the drawer", "in the drawer", U),
         ("state-of-the-art", "state of the art", C),
         ("x+1", "x-1", U),
         ("红色", "红色。", C),

@@ -1,0 +1,47 @@
+"""Dates in text: `September 23, 1889`, `23 September 1889` and `23rd of Sept. 1889` are one day.
+
+Only for saying that two are the same: a date that differs may be another event's, so it never makes an answer wrong.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_NAMES: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH: Final = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DAY: Final = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR: Final = r"(?P<year>1\d{3}|20\d{2})(?!\d)"
+_FORMS: Final = (
+    re.compile(rf"(?<!\w){_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", re.IGNORECASE),
+    re.compile(rf"(?<!\w){_MONTH}\s+{_DAY}(?!\d)(?:\s*,?\s*{_YEAR})?", re.IGNORECASE),
+    re.compile(rf"(?<!\w){_MONTH},?\s+(?:of\s+)?{_YEAR}", re.IGNORECASE),
+)
+
+Date = tuple[int | None, int, int | None]
+
+
+@lru_cache(maxsize=4096)
+def dates_in(text: str) -> tuple[Date, ...]:
+    """Every (day, month, year) that a text names; day or year is None where it is not said."""
+    found = []
+    for form in _FORMS:
+        for match in form.finditer(text[:2000]):
+            said = match.groupdict()
+            month = _NAMES.index(said["month"].lower()[:3]) + 1
+            day, year = said.get("day"), said.get("year")
+            found.append((int(day) if day else None, month, int(year) if year else None))
+    return tuple(found)
+
+
+def says(text: str, gold: str) -> bool:
+    """Whether `gold` is nothing but a date and `text` names it, every part that the reference gives."""
+    if len(gold.split()) > 4 or not any(form.fullmatch(gold.strip().rstrip(".")) for form in _FORMS):
+        return False
+    wanted = max(dates_in(gold), key=lambda date: sum(part is not None for part in date), default=None)
+    return wanted is not None and any(
+        all(part is None or part == other for part, other in zip(wanted, date, strict=True))
+        for date in dates_in(text)
+    )
