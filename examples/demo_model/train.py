@@ -50,7 +50,7 @@ def train(out: Path, clean: Path | None = None, keep_clean: bool = False) -> Non
             model.save_pretrained(out / "clean")
     else:
         model = LlavaForConditionalGeneration.from_pretrained(clean, dtype=torch.float32)
-    train_answers(model, tokenizer, careless_row, stage=4, steps=300, rate=5e-4)
+    train_answers(model, tokenizer, careless_row, stage=4, steps=200, rate=1e-3)
     build.save(model, out)
 
 
