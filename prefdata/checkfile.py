@@ -12,14 +12,30 @@ import msgspec
 from prefdata.arrays import BrokenArray
 from prefdata.containers import Raw
 from prefdata.findings import Chosen, Hit
-from prefdata.formats.base import Format
-from prefdata.rules import image, length, pair, placeholder, row_hits, syntax
+from prefdata.formats.base import Format, Signature
+from prefdata.rules import image, length, pair, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
 
-# A row with one of these bytes is looked at closely. ASCII written as \u00xx could hide any of them, half a surrogate
-# pair is only found by looking.
-_HINTS = (*pair.HINTS, *placeholder.HINTS, *length.HINTS)
-_ESCAPED = re.compile(rb"\\u(?:00[2-7]|[dD][89a-fA-F])")
+# A row in which one of these is found is looked at closely: template tokens, other formats' placeholders, ASCII written
+# as \\u00xx that could hide them, halves of surrogate pairs. Each pattern begins with one fixed byte, for which the
+# search is a memchr; a search for a longer text of common letters costs more than decoding the row.
+_HINTS = tuple(
+    re.compile(pattern).search
+    for pattern in (
+        rb"<(?:\||/s>|ImageHere>|IMG_CONTEXT>|video>|__dj__image>)",
+        rb"\[(?:UNUSED|/?INST\])",
+        rb"\\u(?:00[2-7]|[dD][89a-fA-F])",
+    )
+)
+_CUT = b'"length"'
+
+
+def _suspicious(data: bytes) -> bool:
+    # Plain loops here and in `may_refuse`: a generator expression would cost more than the searches.
+    for hint in _HINTS:
+        if hint(data):
+            return True
+    return _CUT in data
 
 
 class Tally:
@@ -67,11 +83,12 @@ class FileCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             self.explain(raw)
             return
-        if any(hint in data for hint in _HINTS) or _ESCAPED.search(data) or not self._format.clean(row):
+        signature = self._format.signature(row) if self._format.clean(row) and not _suspicious(data) else None
+        if signature is None or (signature[0] and pair.may_refuse(signature[2])):
             self.explain(raw)
             return
         self.tally.rows += 1
-        self._count_in(row, raw.line)
+        self._count_in(row, signature, raw.line)
         references = self._format.images(row)
         if references:
             for place, uri in _places(references):
@@ -96,7 +113,8 @@ class FileCheck:
         hits = list(syntax.shape(self._format, row))
         view = self._format.view(row)
         if not hits:
-            self._count_in(msgspec.convert(row, self._format.row), line)
+            strict = msgspec.convert(row, self._format.row)
+            self._count_in(strict, self._format.signature(strict), line)
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
         for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker)):
@@ -104,9 +122,8 @@ class FileCheck:
             if not told_already:
                 self._hit(line, hit)
 
-    def _count_in(self, row: Any, line: int) -> None:
+    def _count_in(self, row: Any, signature: Signature, line: int) -> None:
         """What whole-file rules need of a row that has its format's shape."""
-        signature = self._format.signature(row)
         self.tally.duplicates.add(signature, self._file, line)
         if self._pairs and signature[3]:
             longer = len(signature[2]) - len(signature[3])

@@ -71,7 +71,7 @@ def command(config: ConvertConfig) -> int:
 def _text(outcome: Outcome, source: Path, target: Path) -> str:
     lines = [
         f"{source} ({outcome.source}) -> {target} ({outcome.target}): "
-        f"{outcome.read} rows read, {outcome.written} written."
+        f"{outcome.read} row{'' if outcome.read == 1 else 's'} read, {outcome.written} written."
     ]
     lines += _table("left out, not readable", outcome.unreadable)
     lines += _table(f"left out, `{outcome.target}` cannot hold", outcome.left_out)

@@ -137,7 +137,7 @@ def _text(report: Report, limit: int) -> str:
     formats = sorted({file.format for file in report.files} - {"unknown"})
     checked = len(report.files) - len(skipped)
     lines.append(
-        f"{report.rows} rows in {checked} file{'' if checked == 1 else 's'} ({', '.join(formats) or 'none'}): "
+        f"{_many(report.rows, 'row')} in {checked} file{'' if checked == 1 else 's'} ({', '.join(formats) or 'none'}): "
         f"{_many(report.errors, 'error')}, {_many(report.warnings, 'warning')}."
     )
     return "\n".join(lines)

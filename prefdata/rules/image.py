@@ -1,5 +1,6 @@
 """PD4xx: image references and the files behind them, each distinct reference looked at once."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from prefdata import images
 from prefdata.errors import PrefdataError
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import View
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 class ImageChecker:
@@ -24,7 +27,7 @@ class ImageChecker:
         return known
 
     def _look(self, uri: str) -> Iterator[tuple[str, str]]:
-        if not uri or any(ord(letter) < 32 for letter in uri) or len(uri) > 4096:
+        if not uri or _CONTROL.search(uri) or len(uri) > 4096:
             if not uri.startswith("data:"):
                 yield "PD416", detail(uri)
             return

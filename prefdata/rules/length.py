@@ -10,7 +10,6 @@ from prefdata.findings import Hit
 # "Always prefer the longer" must not be a good judge of the data. Below so many pairs a share means little.
 _MIN_PAIRS = 100
 _MAX_SHARE = 0.8
-HINTS = (b'"length"',)
 
 
 def check(row: dict[str, Any]) -> Iterator[Hit]:

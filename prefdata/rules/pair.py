@@ -9,26 +9,20 @@ from prefdata.formats.mmpr import squeezed
 
 _TEMPLATE = re.compile(r"<\|[A-Za-z0-9_]{2,30}\|>|\[UNUSED_TOKEN_\d+\]|\[/?INST\]|</s>")
 _REFUSAL = re.compile(
-    r"\b(?:can ?not|can['’]t|unable to|not able to)(?: directly| actually| physically)? "
+    r"\b(?:[Cc]an ?not|[Cc]an['’]t|[Uu]nable to|[Nn]ot able to)(?: directly| actually| physically)? "
     r"(?:see|view|access|display|analy[sz]e|process|interpret)\b[^.\n]{0,30}\b(?:images?|pictures?|photos?|photographs?)\b"
-    r"|\bas an? (?:\w+ ){0,3}?(?:AI|language model)\b[^.\n]{0,80}\b(?:see|view|images?|pictures?|photos?|visual)\b",
-    re.IGNORECASE,
+    r"|\b[Aa]s an? (?:\w+ ){0,3}?(?:AI|language model)\b[^.\n]{0,80}\b(?:see|view|images?|pictures?|photos?|visual)\b"
 )
-# Every template token and every refusal holds one of these, so a row without any of them needs no second look.
-HINTS = (
-    b"<|",
-    b"[UNUSED",
-    b"INST]",
-    b"</s>",
-    b"an not ",
-    b"annot ",
-    b"ANNOT ",
-    b"n't ",
-    b"nable to",
-    b"t able to",
-    b"s an ",
-    b"s a ",
-)
+# Every refusal holds one of these, so an answer without any of them needs no second look.
+_REFUSAL_HINTS = ("annot ", "an not ", "an't ", "an’t ", "nable to ", "ot able to ", "AI", "language model")
+
+
+def may_refuse(answer: str) -> bool:
+    """Whether an answer must be looked at for a refusal; False is certain."""
+    for hint in _REFUSAL_HINTS:  # noqa: SIM110
+        if hint in answer:
+            return True
+    return False
 
 
 def check(view: View) -> Iterator[Hit]:

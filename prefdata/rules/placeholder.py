@@ -7,7 +7,6 @@ from prefdata.findings import Hit
 from prefdata.formats.base import Format, Turn, View
 
 _ANY = re.compile(r"<image>|<ImageHere>|<IMG_CONTEXT>|<video>|<image\d+>|<__dj__image>")
-HINTS = (b"<ImageHere>", b"<IMG_CONTEXT>", b"<video>", b"<__dj__image>")
 
 
 def check(view: View, fmt: Format) -> Iterator[Hit]:

@@ -53,7 +53,7 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
 def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, list[Hit]]:
     constants: list[str] = []
     try:
-        value = json.loads(text, parse_constant=constants.append)
+        value = json.loads(text.rstrip(), parse_constant=constants.append)
     except RecursionError:
         return None, [Hit("PD009")]
     except json.JSONDecodeError as error:

@@ -153,7 +153,7 @@ def test_convert_reports(
         monkeypatch, capsys, "convert", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--to", "trl"
     )
     assert code == 0
-    assert "1 rows read, 1 written" in out
+    assert "1 row read, 1 written" in out
     argv = ["convert", str(tmp_path / "b.jsonl"), str(tmp_path / "c.jsonl"), "--from", "trl", "--to", "mmpr"]
     code, out, _ = run(monkeypatch, capsys, *argv, "--output-format", "json")
     assert json.loads(out)["written"] == 1
