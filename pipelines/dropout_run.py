@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pipelines.cli.dropout_ntp import Config
 
 WHAT = """Preference pairs made by DropoutNTP: `chosen` is a given answer, `rejected` starts with the same words and is
-continued by a model{image}."""
+continued by a model that {image}."""
 CAVEATS = """Nothing proves that a rejected answer is worse: a continuation without the picture can be right by
 chance, and on questions that need no picture it often is. Look at some pairs before training."""
 
@@ -58,7 +59,11 @@ def run(config: "Config") -> int | None:
     path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix)
     if count > 1:
         path = path.with_name(f"{path.name}.shard-{index}-of-{count}")
-    settings = identity(config) | {"command": "dropout-ntp"}
+    # "0/2" and "slurm" with its variables are the same shard; the run is known by what was meant.
+    settings = identity(config) | {
+        "command": "dropout-ntp",
+        "shard": f"{index}/{count}" if count > 1 else None,
+    }
     inputs = {"prompts": source}
     if replayed:
         inputs["answers"] = Path(model)
@@ -71,17 +76,22 @@ def run(config: "Config") -> int | None:
         dropped = rundir.finish(ids, {"pairs.jsonl": pairs_of(rundir.rows(ids))}, rows=len(asked))
         pairs = rundir.manifest["counts"]["pairs"]
         first = next((media.uri for one in asked for media in one.question.media), None)
-        write_mixture_entry(path, pairs, image_root(config.image_root, source, first))
-        counts = {"rows": len(asked), "pairs": pairs, "dropped": dropped}
-        image = " that is shown the image" if recipe.keep_image else " that is not shown the image"
-        told = {key: value for key, value in settings.items() if key != "command"}
-        write_card(path, WHAT.format(image=image), counts, told, CAVEATS)
+        describe(path, settings, rundir.manifest["counts"], image_root(config.image_root, source, first))
     reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items()) or "none"
     say(f"{len(asked)} rows: {pairs} pairs kept; dropped: {reasons}")
     say(f"pairs: {path / 'pairs.jsonl'}   to train on them: --data {path / 'meta.json'}")
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "kept": pairs, "dropped": dropped}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return None if pairs else EXIT_DATA
+
+
+def describe(run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path) -> None:
+    """Write the mixture entry and the card of a finished run."""
+    write_mixture_entry(run, counts["pairs"], root)
+    image = "is shown the image" if settings["keep_image"] else "is not shown the image"
+    told = {key: value for key, value in settings.items() if key != "command"}
+    ordered = {name: counts[name] for name in ("rows", "pairs", "dropped")}
+    write_card(run, WHAT.format(image=image), ordered, told, CAVEATS)
 
 
 async def _generate(

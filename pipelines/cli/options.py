@@ -186,7 +186,7 @@ class RunOptions(SamplingOptions, kw_only=True, frozen=True):
 
 def identity(options: EngineOptions) -> dict[str, Any]:
     """The settings that decide the bytes of the result: what `run.json` holds and a resumed run must repeat."""
-    values: dict[str, Any] = msgspec.to_builtins(options)
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(options))  # as it will stand in run.json
     return {key: value for key, value in values.items() if key not in NEUTRAL} | {
         "tp": options.tensor_parallel
     }

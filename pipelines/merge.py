@@ -1,0 +1,117 @@
+"""Shards of one run to the files that one run would have written.
+
+Shards are contiguous parts of the input in whole groups, so the merged files are the shards' files one after the
+other. Everything is put together beside the target and moved into place at the end: there is either a whole merged
+run or none.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipelines.dropout_run import describe
+from pipelines.output import write_card, write_mixture_entry
+from prefdata.errors import PrefdataError, from_os_error
+from prefdata.jsonl import write_json
+from prefdata.mixtures import load
+
+_COPY_BYTES = 1 << 20
+
+
+def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Join finished shards into the run directory `out`; returns its counts. Raises PrefdataError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise PrefdataError(f"{out}: exists and is not empty; choose another --out-dir.")
+    found = sorted(((_shard_of(path, manifest), path, manifest) for path, manifest in map(_read, shards)))
+    _check([(shard, path, manifest) for shard, path, manifest in found])
+    paths = [path for _, path, _ in found]
+    manifests = [manifest for _, _, manifest in found]
+    config = manifests[0]["config"] | {"shard": None}
+    counts: dict[str, Any] = _total([manifest["counts"] for manifest in manifests])
+    work = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        (work / "parts").mkdir(parents=True)
+        for name in sorted({file.name for path in paths for file in path.glob("*.jsonl")}):
+            _join([path / name for path in paths], work / name)
+        for number, path in enumerate(paths):
+            _join(sorted((path / "parts").glob("*.jsonl")), work / "parts" / f"{number}.jsonl")
+        metas = [path / "meta.json" for path in paths if (path / "meta.json").exists()]
+        root = load(metas[0]).sources[0].root if metas else None
+        write_json(work / "run.json", manifests[0] | {"config": config, "counts": counts})
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists():
+            out.rmdir()
+        work.rename(out)
+    except OSError as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise from_os_error(error) from error
+    pairs, absolute = counts.get("pairs", 0), (root or out).absolute()
+    if config.get("command") == "dropout-ntp":
+        describe(out, config, counts, absolute)
+    else:
+        write_mixture_entry(out, pairs, absolute)
+        write_card(out, "Pairs of several shards of one run, joined.", counts, config, "")
+    return counts
+
+
+def _read(path: Path) -> tuple[Path, dict[str, Any]]:
+    try:
+        manifest = msgspec.json.decode((path / "run.json").read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise PrefdataError(f"{path}: no run.json; name the run directories of the shards.") from error
+    except msgspec.DecodeError as error:
+        raise PrefdataError(f"{path / 'run.json'}: not a run.json of prefdata.") from error
+    if "finished" not in manifest:
+        raise PrefdataError(f"{path}: this shard is not finished; run its command again first.")
+    return path, manifest
+
+
+def _shard_of(path: Path, manifest: dict[str, Any]) -> tuple[int, int]:
+    index, _, count = str(manifest["config"].get("shard")).partition("/")
+    if not (index.isdigit() and count.isdigit()):
+        raise PrefdataError(f"{path}: not a shard (it was made without --shard).")
+    return int(index), int(count)
+
+
+def _check(found: Sequence[tuple[tuple[int, int], Path, dict[str, Any]]]) -> None:
+    (_, count), first, manifest = found[0]
+    for (index, other_count), path, other in found:
+        for part in ("config", "inputs"):
+            one, two = (_comparable(entry, part) for entry in (manifest, other))
+            if one != two or count != other_count:
+                raise PrefdataError(
+                    f"{path}: made with another {part} than {first}; only shards of one run can be merged."
+                )
+        if sum(index == shard for (shard, _), _, _ in found) > 1:
+            raise PrefdataError(f"{path}: shard {index} of {count} is given twice.")
+    missing = sorted(set(range(count)) - {index for (index, _), _, _ in found})
+    if missing:
+        raise PrefdataError(
+            f"Shard {missing[0]} of {count} is missing ({len(missing)} in all); name all run directories."
+        )
+
+
+def _comparable(manifest: dict[str, Any], part: str) -> dict[str, Any]:
+    if part == "config":
+        return {key: value for key, value in manifest["config"].items() if key != "shard"}
+    return {name: entry["hash"] for name, entry in manifest["inputs"].items()}
+
+
+def _total(counts: Sequence[Any]) -> Any:
+    """Sums of numbers, through nested mappings."""
+    if isinstance(counts[0], dict):
+        names = sorted({name for count in counts for name in count}) if len(counts) > 1 else list(counts[0])
+        return {name: _total([count[name] for count in counts if name in count]) for name in names}
+    return sum(counts) if all(isinstance(count, int | float) for count in counts) else counts[0]
+
+
+def _join(files: Sequence[Path], target: Path) -> None:
+    with target.open("wb") as out:
+        for file in files:
+            if file.exists():
+                with file.open("rb") as stream:
+                    shutil.copyfileobj(stream, out, _COPY_BYTES)

@@ -1,0 +1,201 @@
+"""`dropout-ntp` as a user sees it, on answers from a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.program import prefdata, read_lines, write_lines
+
+CHOSEN = "A red bus stops at the corner near two people."
+
+
+def run(
+    folder: Path, rows: list[dict[str, Any]], texts: list[str], *more: str, **line: Any
+) -> tuple[Path, Any]:
+    write_lines(folder / "rows.jsonl", rows)
+    write_lines(folder / "answers.jsonl", [{"texts": texts, **line}])
+    done = prefdata(
+        *(
+            "dropout-ntp",
+            "--engine",
+            "replay",
+            "--checkpoint",
+            "answers.jsonl",
+            "--prompt-path",
+            "rows.jsonl",
+        ),
+        *("--out-dir", "out", *more),
+        cwd=folder,
+    )
+    assert done.stdout, done.stderr
+    printed = json.loads(done.stdout)
+    return folder / printed["run"], printed
+
+
+def test_a_pair_is_the_input_row_with_rejected_and_meta(tmp_path: Path) -> None:
+    row = {
+        "image": "a.png",
+        "question": "<image>\nDescribe.",
+        "chosen": CHOSEN,
+        "rejected": None,
+        "extra": [1],
+    }
+    path, printed = run(tmp_path, [row], [" and drives away."], "--split-unit", "word")
+    (pair,) = read_lines(path / "pairs.jsonl")
+    meta = pair.pop("meta")
+    assert pair == row | {"rejected": "A red bus stops at and drives away."}
+    assert list(pair) == list(row)
+    wanted = "id method engine model model_hash sampling seed template_hash finish_reason verdicts version"
+    assert set(wanted.split()) <= set(meta)
+    assert (meta["method"], meta["finish_reason"], meta["start_ratio"]) == ("dropout-ntp", "stop", 0.5)
+    assert (printed["kept"], printed["dropped"]) == (1, {})
+    assert "rows_prefix_pair_sr0.5_wo_image" in path.name
+
+
+def test_the_mixture_entry_and_the_pairs_validate(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "pics").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "pics/a.png")
+    rows = [
+        {"image": "a.png", "question": "<image>\nDescribe.", "chosen": CHOSEN},
+        {"question": "x?", "chosen": CHOSEN},
+    ]
+    path, _ = run(tmp_path, rows, [" and drives away."], "--image-root", "pics")
+    checked = prefdata("validate", path / "meta.json", "--output-format", "json", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+    assert json.loads(checked.stdout)["rows"] == 2
+
+
+def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
+    rest = " at the corner near two people."
+    texts = {
+        "a?": ([rest], "identical continuation"),
+        "b?": ([" at the corner, near two people!"], "near-identical continuation"),
+        "c?": ([" I cannot see the image."], "self-commentary"),
+        "d?": (["  "], "empty continuation"),
+        "e?": ([" half a \ufffd"], "broken character"),
+    }
+    lines: list[dict[str, Any]] = [{"question": q, "texts": found} for q, (found, _) in texts.items()]
+    lines += [
+        {"question": "f?", "texts": [" and on and"], "finish_reason": "length"},
+        {"question": "g?", "error": "oh"},
+    ]
+    write_lines(tmp_path / "answers.jsonl", lines)
+    rows = [{"question": line["question"], "chosen": CHOSEN} for line in lines]
+    rows += [{"question": "h?", "chosen": "yes"}, {"question": "<image>", "image": "a.png", "chosen": CHOSEN}]
+    write_lines(tmp_path / "rows.jsonl", rows)
+    arguments = [
+        "dropout-ntp",
+        "--engine",
+        "replay",
+        "--checkpoint",
+        "answers.jsonl",
+        "--prompt-path",
+        "rows.jsonl",
+    ]
+    arguments += ["--split-unit", "word", "--start-ratio", "0.4"]
+    done = prefdata(*arguments, "--out-dir", "out", cwd=tmp_path)
+    assert done.returncode == 1, "no pair was made"
+    printed = json.loads(done.stdout)
+    dropped = read_lines(tmp_path / printed["run"] / "dropped.jsonl")
+    reasons = [reason for _, reason in texts.values()] + ["length limit hit", "engine: oh", "empty prefix"]
+    assert [line["reason"] for line in dropped[:8]] == reasons
+    assert dropped[8]["reason"].startswith("empty question")
+    assert [line["row"]["question"] for line in dropped] == [row["question"] for row in rows]
+    assert sum(printed["dropped"].values()) == len(rows)
+    keep = ["--keep-truncated", "--keep-same", "--keep-commentary"]
+    kept = json.loads(prefdata(*arguments, "--out-dir", "kept", *keep, cwd=tmp_path).stdout)
+    assert kept["kept"] == 4
+
+
+@pytest.mark.parametrize(
+    ("ratio", "prefix"), [("0", ""), ("0.25", "A red"), ("0.75", "A red bus stops at the corner")]
+)
+def test_start_ratio(tmp_path: Path, ratio: str, prefix: str) -> None:
+    row = {"question": "x?", "chosen": CHOSEN}
+    path, _ = run(tmp_path, [row], [" Something else 7."], "--start-ratio", ratio, "--split-unit", "word")
+    (pair,) = read_lines(path / "pairs.jsonl")
+    assert pair["rejected"] == f"{prefix} Something else 7."
+
+
+def test_rows_that_differ_only_in_their_image_are_two_rows(tmp_path: Path) -> None:
+    rows = [{"image": f"{n}.png", "question": "<image>\nDescribe.", "chosen": CHOSEN} for n in range(3)]
+    path, _ = run(tmp_path, [*rows, rows[0]], [" and drives away."])
+    ids = [pair["meta"]["id"] for pair in read_lines(path / "pairs.jsonl")]
+    assert len(set(ids)) == 4
+    assert ids[3] == f"{ids[0]}-2"
+
+
+def test_a_missing_image_costs_its_own_row(tmp_path: Path) -> None:
+    rows = [
+        {"image": "no.png", "question": "<image>\nDescribe.", "chosen": CHOSEN},
+        {"question": "x?", "chosen": CHOSEN},
+    ]
+    path, printed = run(tmp_path, rows, [" and drives away."], "--keep-image")
+    assert printed["kept"] == 1
+    assert printed["dropped"] == {"image": 1}
+    assert "no.png" in read_lines(path / "dropped.jsonl")[0]["reason"]
+
+
+def test_thinning_is_a_seeded_draw_over_all_rows(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "chosen": CHOSEN} for n in range(100)]
+    path, printed = run(
+        tmp_path, rows, [" and drives away."], "--sample-max-num", "20", "--sample-start-idx", "10"
+    )
+    taken = [int(pair["question"][:-1]) for pair in read_lines(path / "pairs.jsonl")]
+    assert printed["kept"] == 20
+    assert taken == sorted(taken)
+    assert min(taken) >= 10
+    assert max(taken) > 50
+
+
+def test_the_originals_flags_are_taken(tmp_path: Path) -> None:
+    row = {"question": "x?", "chosen": CHOSEN}
+    _, printed = run(
+        *(tmp_path, [row], [" and drives away."], "--top-k", "50", "--top-p", "1.0", "--temperature", "1.0"),
+        *(
+            "--max-new-tokens",
+            "1024",
+            "--num-workers",
+            "8",
+            "--batch-size",
+            "1",
+            "--max-num",
+            "6",
+            "--tp",
+            "8",
+        ),
+    )
+    assert printed["kept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('{"question": "a", "chosen": "b', "rows.jsonl:1: not valid JSON"),
+        ('{"question": "a"}', "rows.jsonl:1: no answer to continue"),
+        ('{"chosen": "a b c"}', "rows.jsonl:1: "),
+    ],
+)
+def test_bad_rows_are_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(line + "\n")
+    write_lines(tmp_path / "answers.jsonl", [{"texts": ["x"]}])
+    done = prefdata(
+        *(
+            "dropout-ntp",
+            "--engine",
+            "replay",
+            "--checkpoint",
+            "answers.jsonl",
+            "--prompt-path",
+            "rows.jsonl",
+        ),
+        *("--out-dir", "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert not (tmp_path / "out").exists()
