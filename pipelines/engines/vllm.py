@@ -22,7 +22,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engines import refuse_unsupported
-from pipelines.engines.base import Abilities, FinishReason, Reply, Request, Sample, sample_seed
+from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
 from pipelines.engines.identity import model_hash, template_hash
 from pipelines.engines.rendering import Renderer, load_renderer
 from pipelines.engines.vllm_settings import engine_config, set_environment
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # vLLM's own 5 s are too short for a busy machine: it would kill workers that are about to end by themselves.
 _SHUTDOWN_SECONDS = 30.0
+# A terminal's Ctrl-C reaches the workers too; their end may be noticed before the signal is.
+_CTRL_C_SECONDS = 1.0
 
 
 class VllmEngine:
@@ -137,19 +139,21 @@ class VllmEngine:
                 seeds = [None] * request.n
                 outputs = [await self._ask(request, prompt, request.n, None)]
         except EngineDeadError as error:
-            raise PrefdataError(
-                "vLLM stopped in the middle of the work, its reason stands above; finished work is kept, "
-                "run the same command again to go on.",
-                exit_code=EXIT_DATA,
-            ) from error
+            raise await _stopped() from error
         except (PrefdataError, OSError, ValueError, VLLMClientError, EngineGenerateError) as error:
             return Reply(id=request.id, error=_reason(error))
         completions = [completion for output in outputs for completion in output.outputs]
+        reasons = {completion.finish_reason for completion in completions}
+        if "abort" in reasons:
+            # A half answer: the workers got the Ctrl-C that is on its way to us, or somebody ended them.
+            raise await _stopped()
+        if not reasons <= {"stop", "length"}:
+            return Reply(id=request.id, error=f"vLLM ended an answer with {sorted(map(str, reasons))}")
         samples = tuple(
             Sample(
                 text=completion.text,
                 token_ids=tuple(completion.token_ids),
-                finish_reason=_finish_reason(completion.finish_reason),
+                finish_reason=completion.finish_reason,
                 seed=seed,
             )
             for completion, seed in zip(completions, seeds, strict=True)
@@ -199,8 +203,14 @@ class VllmEngine:
         return output
 
 
-def _finish_reason(reason: str | None) -> FinishReason:
-    return "stop" if reason == "stop" else "length" if reason == "length" else "error"
+async def _stopped() -> PrefdataError:
+    """The error of an engine that has ended, unless Ctrl-C ended it: then this wait is cancelled instead."""
+    await asyncio.sleep(_CTRL_C_SECONDS)
+    return PrefdataError(
+        "vLLM stopped in the middle of the work, its reason stands above; finished work is kept, "
+        "run the same command again to go on.",
+        exit_code=EXIT_DATA,
+    )
 
 
 def _reason(error: BaseException) -> str:

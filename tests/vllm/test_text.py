@@ -100,12 +100,15 @@ def test_an_image_for_a_text_model_is_refused(running: Running) -> None:
 
 def test_samples_of_a_question_share_its_prefill(running: Running, caplog: pytest.LogCaptureFixture) -> None:
     question = "Which of these words is an animal: " + "stone, river, cloud, " * 12 + "horse?"
-    with caplog.at_level(logging.DEBUG, logger="prefdata"):
-        logging.getLogger("prefdata").addHandler(caplog.handler)
-        (reply,) = running.ask(request(question, n=8, sampling=Sampling(max_new_tokens=4)))
-        logging.getLogger("prefdata").removeHandler(caplog.handler)
-    (record,) = [record for record in caplog.records if record.msg.startswith("vllm: ")]
-    cached = record.args[2] if isinstance(record.args, tuple) else 0
+    program = logging.getLogger("prefdata")
+    program.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.DEBUG, logger="prefdata"):
+            (reply,) = running.ask(request(question, n=8, sampling=Sampling(max_new_tokens=4)))
+    finally:
+        program.removeHandler(caplog.handler)
+    said = next(record.args for record in caplog.records if record.msg.startswith("vllm: "))
+    cached = said[2] if isinstance(said, tuple) else None
     # Nobody asked this before: what is cached comes from a sample of the same request. Whole blocks of 32 count.
     assert isinstance(cached, int)
     assert reply.prompt_tokens - 32 <= cached < reply.prompt_tokens
