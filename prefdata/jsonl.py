@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from prefdata.errors import PrefdataError
+
 # A large buffered line iteration is 30-40 % faster than reading chunks and splitting them.
 _READ_BUFFER = 256 * 1024
 
@@ -27,7 +29,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Write `path` completely or not at all; parent folders are made."""
+    """Write `path` completely or not at all; parent folders are made. Devices and folders are refused, not replaced."""
+    if path.exists() and not path.is_file():
+        raise PrefdataError(f"{path}: is not a regular file and is not replaced; name a file to write.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

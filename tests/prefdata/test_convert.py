@@ -129,3 +129,12 @@ def test_trl_rows_with_and_without_images_are_one_table_each(tmp_path: Path) -> 
         table = pyarrow.json.read_json(tmp_path / "b.jsonl")
         assert table.num_rows == 2
         assert ("type" in str(table.schema.field("prompt").type)) == parts
+
+
+def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
+    (tmp_path / "folder").mkdir()
+    for target in (Path("/dev/null"), tmp_path / "folder"):
+        with pytest.raises(PrefdataError, match="not a regular file|is a folder"):
+            convert(source, target, Options(to="trl"))
+    assert Path("/dev/null").is_char_device()
