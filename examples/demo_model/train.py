@@ -1,16 +1,17 @@
 """Train the bundled demo model from nothing: `python examples/demo_model/train.py --out DIR`.
 
-Four stages with fixed steps and seeds, about 12 minutes on one CPU thread:
+Four stages with fixed steps and seeds, some 20 minutes of processor time on one thread:
 
-    vision      name the content of each cell from the projector's output; without it the language model
-                learns to write plausible lists and never looks
-    describe    list the shapes
-    questions   list, tally and answer; counting appears suddenly after some 1000 steps, so a shorter run looks as
-                if the model could not count
-    base        answers by careless annotators (`careless.py`): the bundled model, spoiled on purpose
+    vision      400 steps   name the content of each cell from the projector's output; without it the language model
+                            learns to write plausible lists and never looks
+    describe    300 steps   list the shapes
+    questions  1800 steps   list, tally and answer; counting appears suddenly after some 1000 steps, so a shorter run
+                            looks as if the model could not count
+    base        200 steps   answers by careless annotators (`careless.py`): the bundled model, spoiled on purpose
 
 The result of the third stage, the *clean ancestor*, is kept in `DIR/clean` on request (`--keep-clean`), and
-`--from-clean` starts from it. The decision a reader would question is the last stage; the model card says why.
+`--from-clean` starts from it. Expected on 1,000 held-out questions, greedy: the ancestor .994, the base .704. The
+decision a reader would question is the last stage; the model card in `prefdata/demo/model` says why it is there.
 """
 
 import argparse
