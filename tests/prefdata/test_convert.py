@@ -1,6 +1,7 @@
 """Files in other formats: order, what is lost, and nothing half-written."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,11 @@ def test_trl_rows_with_and_without_images_are_one_table_each(tmp_path: Path) -> 
         assert ("type" in str(table.schema.field("prompt").type)) == parts
 
 
-def test_devices_and_folders_are_not_replaced(tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for target in (Path("/dev/null"), tmp_path / "folder"):
-        with pytest.raises(PrefdataError, match="not a regular file|is a folder"):
-            convert(source, target, Options(to="trl"))
-    assert Path("/dev/null").is_char_device()
+    for name, sentence in (("pipe", "not a regular file"), ("folder", "is a folder")):
+        with pytest.raises(PrefdataError, match=sentence):
+            convert(source, tmp_path / name, Options(to="trl"))
+    assert (tmp_path / "pipe").is_fifo()
