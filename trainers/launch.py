@@ -34,8 +34,7 @@ def launch(config: TrainConfig) -> int:
     """Train in this process, or start `--nproc` of them; the result goes to standard output."""
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
-    environment(config)
-    with result_only() as out:
+    with environment(config), result_only() as out:
         from trainers.run import run
 
         result = run(config)
@@ -73,17 +72,31 @@ def result_only() -> Iterator[TextIO]:
         os.close(real)
 
 
-def environment(config: TrainConfig) -> None:
+@contextmanager
+def environment(config: TrainConfig) -> Iterator[None]:
     """What torch.distributed and DeepSpeed read from the environment, for one process without a launcher."""
     import torch
 
+    added = {"TOKENIZERS_PARALLELISM": "false"}
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        added["DS_ACCELERATOR"] = "cpu"
     if "LOCAL_RANK" not in os.environ and config.deepspeed != "none":
-        os.environ.update(
-            RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port())
-        )
+        port = str(_free_port())
+        added |= {
+            "RANK": "0",
+            "LOCAL_RANK": "0",
+            "WORLD_SIZE": "1",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+    added = {name: value for name, value in added.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        # A program that trains and then starts another must not hand it this run's place in a group of processes.
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _start(config: TrainConfig) -> int:

@@ -33,6 +33,10 @@ STATE_FILE = "prefdata.json"
 """Written last into a checkpoint: its presence means the checkpoint is whole."""
 
 
+TIE = 1e-4
+"""Margins up to this are ties: rounding alone makes them, and at step 1 they are all there is."""
+
+
 class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
     """The rows of one process in training order, made when asked for."""
 
@@ -144,7 +148,7 @@ class ForestTrainer(Trainer):
         worse = row["pairs"][:, 1]
         parts = [
             share, nll, liked.sum(), preference, quality, chosen.sum(), rejected.sum(),
-            (chosen > rejected).sum(), (chosen == rejected).sum(), logps[worse].sum(),
+            (chosen - rejected > TIE).sum(), ((chosen - rejected).abs() <= TIE).sum(), logps[worse].sum(),
             torch.isin(row["branch"], worse).sum(),
         ]  # fmt: skip
         return share, torch.stack([part.detach().double() for part in parts])

@@ -46,7 +46,7 @@ def test_shared_equals_separate_forwards(
         assert (gradient - wanted[name]).abs().max() < 1e-5 * scale, name
 
 
-@pytest.mark.parametrize("kind", ("llama", "llava"))
+@pytest.mark.parametrize("kind", ["llama", "llava"])
 def test_padded_path_equals_separate_forwards(
     kind: str, models: dict[str, Path], pairs: Path, text_pairs: Path
 ) -> None:
@@ -87,7 +87,7 @@ def test_head_gives_ordinary_logits_unless_asked(models: dict[str, Path], text_p
     assert grove.model(input_ids=ids).logits.shape == (1, 3, 264)
 
 
-@pytest.mark.parametrize("fault", ("positions", "layout", "mask"))
+@pytest.mark.parametrize("fault", ["positions", "layout", "mask"])
 def test_self_check_sees_faults(
     fault: str, models: dict[str, Path], pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +134,7 @@ def test_dropout_and_sliding_windows_are_refused_in_a_forest() -> None:
     module = torch.nn.Module()
     with pytest.raises(PrefdataError, match="dropout"):
         attention.forest_attention(module, heads, heads, heads, layout, dropout=0.1)
-    with pytest.raises(PrefdataError, match="[Ss]liding"):
+    with pytest.raises(PrefdataError, match=r"[Ss]liding"):
         attention.forest_attention(module, heads, heads, heads, layout, sliding_window=2)
 
 

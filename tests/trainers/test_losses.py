@@ -21,7 +21,7 @@ def log_logistic(x: float) -> float:
     return -math.log1p(math.exp(-x))
 
 
-@pytest.mark.parametrize("smoothing", (0.0, 0.1))
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_dpo(smoothing: float) -> None:
     expected = [
         -(1 - smoothing) * log_logistic(c - r) - smoothing * log_logistic(r - c)
@@ -32,7 +32,7 @@ def test_dpo(smoothing: float) -> None:
     assert found[2] == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("delta", (0.0, 0.4))
+@pytest.mark.parametrize("delta", [0.0, 0.4])
 def test_bco(delta: float) -> None:
     expected = [
         -log_logistic(c - delta) - log_logistic(-(r - delta)) for c, r in zip(CHOSEN, REJECTED, strict=True)

@@ -1,4 +1,4 @@
-"""`prefdata train` from rows to a model that plain transformers loads: all stages, LoRA, resume, processes, mistakes."""
+"""`prefdata train` from rows to a model that loads anywhere: stages, LoRA, resume, processes, mistakes."""
 
 import json
 import math
@@ -19,8 +19,8 @@ from trainers.run import run
 def train(**settings: Any) -> dict[str, Any]:
     """A run in this process."""
     made = config(**settings)
-    environment(made)
-    result = run(made)
+    with environment(made):
+        result = run(made)
     assert result is not None
     return result
 
@@ -49,7 +49,7 @@ def answers(folder: Path) -> str:
     return str(out.tolist())
 
 
-@pytest.mark.parametrize("stage", ("sft", "dpo", "mpo"))
+@pytest.mark.parametrize("stage", ["sft", "dpo", "mpo"])
 def test_stages_with_deepspeed(
     stage: str, models: dict[str, Path], pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,7 +138,7 @@ def test_lora(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
     assert all("language_model" in name and "proj" in name for name in changed)
 
 
-@pytest.mark.parametrize("deepspeed", ("none", "zero1"))
+@pytest.mark.parametrize("deepspeed", ["none", "zero1"])
 def test_resume_equals_an_uninterrupted_run(
     deepspeed: str, models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
