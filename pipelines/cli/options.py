@@ -42,7 +42,8 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     ]
     engine: Annotated[EngineName, Meta(description="What generates; see docs/generate.md.")] = "transformers"
     dtype: Annotated[
-        DTypeName, Meta(description="Number type of the weights; auto takes the checkpoint's own.")
+        DTypeName,
+        Meta(description="Number type of the weights; auto: float32 on a CPU, else the checkpoint's own."),
     ] = "auto"
     tp: Annotated[
         AtLeastOne | None,

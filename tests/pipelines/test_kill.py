@@ -17,7 +17,8 @@ ROWS = 60
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     rows = [
-        {"question": f"What is {n}?", "chosen": f"It is the number {n}, and nothing else at all."} for n in range(ROWS)
+        {"question": f"What is {n}?", "chosen": f"It is the number {n}, and nothing else at all."}
+        for n in range(ROWS)
     ]
     rows[7] = {"question": "Short?", "chosen": "yes"}
     rows[9] = rows[8]
@@ -29,7 +30,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(inputs: Path, out: Path, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "prefdata", "dropout-ntp", "--engine", "replay", "--num-return-sequences", "2"),
+        *(
+            sys.executable,
+            "-m",
+            "prefdata",
+            "dropout-ntp",
+            "--engine",
+            "replay",
+            "--num-return-sequences",
+            "2",
+        ),
         *("--checkpoint", str(inputs / "answers.jsonl"), "--prompt-path", str(inputs / "rows.jsonl")),
         *("--out-dir", str(out), *more),
     ]
@@ -41,7 +51,9 @@ def finish(arguments: list[str]) -> Path:
 
 
 def result(run: Path) -> dict[str, bytes]:
-    return {name: (run / name).read_bytes() for name in ("pairs.jsonl", "dropped.jsonl", "meta.json", "README.md")}
+    return {
+        name: (run / name).read_bytes() for name in ("pairs.jsonl", "dropped.jsonl", "meta.json", "README.md")
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 8])
@@ -107,7 +119,9 @@ def test_two_processes_on_one_run(inputs: Path, tmp_path: Path) -> None:
 
 def test_other_settings_name_the_difference(inputs: Path, tmp_path: Path) -> None:
     finish(command(inputs, tmp_path))
-    other = subprocess.run(command(inputs, tmp_path, "--top-k", "7"), capture_output=True, text=True, check=False)
+    other = subprocess.run(
+        command(inputs, tmp_path, "--top-k", "7"), capture_output=True, text=True, check=False
+    )
     assert other.returncode == 2
     assert "top_k was 50 and is now 7" in other.stderr
 
@@ -115,7 +129,13 @@ def test_other_settings_name_the_difference(inputs: Path, tmp_path: Path) -> Non
 def test_a_full_disk_is_one_sentence_and_costs_nothing_done(inputs: Path, tmp_path: Path) -> None:
     # A limit on the size of files stands for the full disk: writing fails half way through a line.
     expected = result(finish(command(inputs, tmp_path / "whole")))
-    limited = ["bash", "-c", 'ulimit -f 16; trap "" XFSZ; exec "$@"', "-", *command(inputs, tmp_path / "full")]
+    limited = [
+        "bash",
+        "-c",
+        'ulimit -f 16; trap "" XFSZ; exec "$@"',
+        "-",
+        *command(inputs, tmp_path / "full"),
+    ]
     full = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert full.returncode in (1, 2)
     assert "File too large" in full.stderr

@@ -24,7 +24,9 @@ def test_results_come_back_in_the_order_asked(tmp_path: Path, source: Path) -> N
         reasons = run.finish(asked, {"pairs.jsonl": (row["pairs"][0] for row in run.rows(asked[:3]))})
     assert reasons == {"engine": 1}
     assert (tmp_path / "run/pairs.jsonl").read_text() == '{"n":"a"}\n{"n":"b"}\n{"n":"c"}\n'
-    assert (tmp_path / "run/dropped.jsonl").read_text() == '{"id":"d","reason":"engine: no answer","row":{"q":1}}\n'
+    assert (
+        tmp_path / "run/dropped.jsonl"
+    ).read_text() == '{"id":"d","reason":"engine: no answer","row":{"q":1}}\n'
 
 
 def test_every_way_of_tearing_the_last_line_leaves_it_owed(tmp_path: Path, source: Path) -> None:

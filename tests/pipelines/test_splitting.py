@@ -8,7 +8,9 @@ from pipelines.splitting import SplitUnit, prefix_of
 
 
 def cut(text: str, ratio: float = 0.5, unit: SplitUnit = "word") -> str:
-    return prefix_of(text, ratio, unit, lambda s: list(s.encode()), lambda ids: bytes(ids).decode(errors="replace"))
+    return prefix_of(
+        text, ratio, unit, lambda s: list(s.encode()), lambda ids: bytes(ids).decode(errors="replace")
+    )
 
 
 @pytest.mark.parametrize("unit", ["token", "word", "sentence", "char"])
