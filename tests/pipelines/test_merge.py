@@ -23,7 +23,7 @@ def make(folder: Path, out: str, *more: str) -> Path:
         cwd=folder,
     )
     assert done.stdout, done.stderr
-    return folder / json.loads(done.stdout)["run"]
+    return folder / str(json.loads(done.stdout)["run"])
 
 
 @pytest.fixture

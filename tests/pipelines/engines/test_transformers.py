@@ -20,7 +20,7 @@ from pipelines.engines.transformers import TransformersEngine
 from pipelines.probe import probe
 from prefdata import demo
 from prefdata.errors import PrefdataError
-from prefdata.records import MediaRef, Message, Text
+from prefdata.records import MediaRef, Message, Part, Text
 from tests.support.program import prefdata, write_lines
 
 CORPUS = [
@@ -181,7 +181,7 @@ def test_draws_follow_the_distribution() -> None:
             TopPLogitsWarper,
         )
 
-        warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
+        warpers: Any = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
         if sampling.top_k:
             warpers.append(TopKLogitsWarper(sampling.top_k))
         warpers.append(TopPLogitsWarper(sampling.top_p))
@@ -247,7 +247,7 @@ def test_interrupted_between_groups_the_pairs_are_the_same(
             cwd=tmp_path,
         )
         assert done.returncode in (0, 1), done.stderr
-        run = tmp_path / json.loads(done.stdout)["run"]
+        run = tmp_path / str(json.loads(done.stdout)["run"])
         return (run / "pairs.jsonl").read_bytes() + (run / "dropped.jsonl").read_bytes()
 
     whole = make("whole")
@@ -292,7 +292,10 @@ def test_rows_with_and_without_images_share_a_batch() -> None:
     greedy = Sampling(temperature=0, max_new_tokens=48)
 
     def question(name: str, images: tuple[bytes, ...], prefix: str = "") -> Request:
-        parts = (*(MediaRef(index) for index in range(len(images))), Text("How many red shapes are there?"))
+        parts: tuple[Part, ...] = (
+            *(MediaRef(index) for index in range(len(images))),
+            Text("How many red shapes are there?"),
+        )
         return Request(
             id=name, messages=(Message("user", parts),), images=images, prefix=prefix, n=2, sampling=greedy
         )
