@@ -131,6 +131,8 @@ def new_model(seed: int) -> LlavaForConditionalGeneration:
         top_k=0,
         top_p=1.0,
         max_new_tokens=64,
+        # Seen in samples at temperature 1: now and then a placeholder in the middle of an answer.
+        suppress_tokens=[ID[token] for token in SPECIAL if token != EOS],
         eos_token_id=ID[EOS],
         pad_token_id=ID[PAD],
     )
