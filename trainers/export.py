@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers.families import Opened
@@ -22,6 +23,8 @@ _RENAMES = (("vision_tower.", "vision_tower.vision_model."),)
 
 def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None:
     """Save weights in `dtype`, config and processor to `folder`."""
+    from safetensors import SafetensorError
+
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(folder / "adapter")
@@ -29,9 +32,16 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
     language = model.config.get_text_config()
     language._attn_implementation_internal = "sdpa"  # the forest attention exists only while training
     model.to(dtype)
-    model.save_pretrained(folder)
-    opened.processor.save_pretrained(folder)
-    keep_names(folder, tensor_names(Path(opened.path)))
+    try:
+        model.save_pretrained(folder)
+        opened.processor.save_pretrained(folder)
+        keep_names(folder, tensor_names(Path(opened.path)))
+    except SafetensorError as error:  # what the writer makes of a full disk
+        reason = " ".join(str(error).split())
+        raise PrefdataError(
+            f"{folder}: the model cannot be written ({reason}); free some space or choose another --output-dir.",
+            exit_code=EXIT_DATA,
+        ) from error
 
 
 def tensor_names(folder: Path) -> set[str]:

@@ -22,6 +22,7 @@ from typing import TextIO
 
 import msgspec
 
+from prefdata.cli.config import set_verbosity
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from trainers.config import TrainConfig
@@ -34,6 +35,8 @@ def launch(config: TrainConfig) -> int:
     """Train in this process, or start `--nproc` of them; the result goes to standard output."""
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
+    if int(os.environ.get("RANK", "0")):
+        set_verbosity(quiet=True, verbose=False)  # one process speaks for all
     with environment(config), result_only() as out:
         from trainers.run import run
 
@@ -46,9 +49,7 @@ def launch(config: TrainConfig) -> int:
 def worker() -> None:
     """One of the processes of `--nproc`: settings as JSON in the first argument."""
     config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrainConfig)
-    from prefdata.cli.config import set_verbosity
-
-    set_verbosity(quiet="--quiet" in sys.argv or os.environ["RANK"] != "0", verbose=False)
+    set_verbosity(quiet="--quiet" in sys.argv, verbose=False)
     try:
         sys.exit(launch(config))
     except PrefdataError as error:
@@ -77,26 +78,20 @@ def environment(config: TrainConfig) -> Iterator[None]:
     """What torch.distributed and DeepSpeed read from the environment, for one process without a launcher."""
     import torch
 
-    added = {"TOKENIZERS_PARALLELISM": "false"}
+    before = dict(os.environ)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not torch.cuda.is_available():
-        added["DS_ACCELERATOR"] = "cpu"
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if "LOCAL_RANK" not in os.environ and config.deepspeed != "none":
-        port = str(_free_port())
-        added |= {
-            "RANK": "0",
-            "LOCAL_RANK": "0",
-            "WORLD_SIZE": "1",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-    added = {name: value for name, value in added.items() if name not in os.environ}
-    os.environ.update(added)
+        place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+        os.environ.update(place, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))
     try:
         yield
     finally:
-        # A program that trains and then starts another must not hand it this run's place in a group of processes.
-        for name in added:
-            os.environ.pop(name, None)
+        # Ours and what the libraries set themselves: the next run of this program must find neither this run's place in
+        # a group of processes nor its choice of DeepSpeed.
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _start(config: TrainConfig) -> int:

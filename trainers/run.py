@@ -46,6 +46,13 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
 
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     output = Path(config.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoint = last_checkpoint(output)
+    if checkpoint is not None and not config.resume:
+        raise PrefdataError(
+            f"{output}: holds the checkpoint {checkpoint.name} of an earlier run; go on from it with --resume, "
+            "remove it, or choose another --output-dir."
+        )
     opened = families.open_model(config.model)
     store = pixels.PixelStore(opened)
     grown = build.grow(config, opened, store)
@@ -98,7 +105,6 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         output / "train_log.jsonl", config.stage, len(todo.steps), expected, writes=rank == 0
     )
     loop = trainer.ForestTrainer(config, todo, grown.trees, known, maker, head, log, model=model, args=args)
-    checkpoint = last_checkpoint(output) if config.resume else None
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / trainer.STATE_FILE).read_bytes()), checkpoint)
     log.keep(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)

@@ -83,12 +83,11 @@ def row_loss(grove: Any, settings: Any, reference: torch.Tensor) -> torch.Tensor
 
 def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
     """Same rows, same perturbed policy, TRL's own collator and loss: value and gradients agree."""
-    pytest.importorskip("trl")
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
     import json
 
     import transformers as hf
-    from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
 
     path = tmp_path / "four.jsonl"
     path.write_text("\n".join(text_pairs.read_text().splitlines()[:4]) + "\n")
@@ -121,16 +120,16 @@ def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Pat
         }
         for r in raw
     ]
-    arguments = DPOConfig(
+    arguments = trl.DPOConfig(
         output_dir=str(tmp_path / "trl"), loss_type=["sigmoid", "bco_pair", "sft"], loss_weights=[0.8, 0.2, 1.0],
         beta=0.1, max_length=None, per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
         gradient_checkpointing=False, disable_tqdm=True,
     )  # fmt: skip
     model = hf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    theirs = DPOTrainer(
+    theirs = trl.DPOTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=datasets.Dataset.from_list(rows),
         processing_class=grove.opened.tokenizer,
     )
     perturb(model)
@@ -147,4 +146,7 @@ def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Pat
     assert int(batch["completion_mask"].sum()) == scored
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
     for name, parameter in model.named_parameters():
-        assert torch.allclose(ours[name], parameter.grad, atol=1e-5, rtol=1e-4), name
+        gradient = ours[name]
+        assert gradient is not None
+        assert parameter.grad is not None
+        assert torch.allclose(gradient, parameter.grad, atol=1e-5, rtol=1e-4), name

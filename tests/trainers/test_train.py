@@ -40,7 +40,7 @@ def answers(folder: Path) -> str:
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(folder)
     turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}
     text = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
@@ -88,7 +88,7 @@ def test_cutting_and_sharing_do_not_change_the_run(
     models: dict[str, Path], pairs: Path, tmp_path: Path
 ) -> None:
     """One packed row, many with accumulation, and the plain padded path: the same losses and gradient norms."""
-    runs = {"whole": {}, "cut": {"max_tokens": 150}, "plain": {"share": False}}
+    runs: dict[str, dict[str, Any]] = {"whole": {}, "cut": {"max_tokens": 150}, "plain": {"share": False}}
     logs = {}
     for name, settings in runs.items():
         train(model=models["llava"], data=pairs, output=tmp_path / name, max_steps=4, **settings)
@@ -168,6 +168,8 @@ def test_resume_equals_an_uninterrupted_run(
     after, again = tensors(tmp_path / "whole"), tensors(tmp_path / "cut")
     assert all(torch.allclose(after[name], again[name], atol=1e-6) for name in after)
     if deepspeed == "none":
+        with pytest.raises(PrefdataError, match="checkpoint-5 of an earlier run"):
+            train(output=tmp_path / "cut", **common)
         with pytest.raises(PrefdataError, match="other data, order or batch size"):
             train(output=tmp_path / "cut", resume=True, **{**common, "seed": 1})
 
@@ -200,9 +202,9 @@ def test_not_a_number_stops_with_the_rows_named(
     models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainers import trainer
+    from trainers.logprobs import token_logps
 
-    original = trainer.token_logps
-    monkeypatch.setattr(trainer, "token_logps", lambda *args: original(*args) * float("nan"))
+    monkeypatch.setattr(trainer, "token_logps", lambda *args: token_logps(*args) * float("nan"))
     with pytest.raises(PrefdataError, match=r"Step 1: the loss is not a finite number .*pairs\.jsonl:\d+"):
         train(model=models["llama"], data=text_pairs, output=tmp_path / "out", max_steps=1)
     assert not (tmp_path / "out" / "model.safetensors").exists()
