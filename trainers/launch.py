@@ -23,7 +23,7 @@ from typing import TextIO
 import msgspec
 
 from prefdata.cli.config import set_verbosity
-from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import write_json
 from trainers.config import TrainConfig
 
@@ -52,10 +52,11 @@ def worker() -> None:
     set_verbosity(quiet="--quiet" in sys.argv, verbose=False)
     try:
         sys.exit(launch(config))
-    except PrefdataError as error:
-        write_json(Path(os.environ[_ERROR_FILE]), {"message": str(error), "code": error.exit_code})
+    except (PrefdataError, OSError) as error:
+        problem = from_os_error(error) if isinstance(error, OSError) else error
+        write_json(Path(os.environ[_ERROR_FILE]), {"message": str(problem), "code": problem.exit_code})
         # Without waiting for peers: they hang in a collective until this process is gone.
-        os._exit(error.exit_code)
+        os._exit(problem.exit_code)
 
 
 @contextmanager
