@@ -16,6 +16,7 @@ import gc
 import importlib.util
 import inspect
 import itertools
+import subprocess
 import warnings
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
 from pipelines.engines.identity import model_hash, template_hash
+from pipelines.engines.orphans import guard_children, release
 from pipelines.engines.rendering import Renderer, load_renderer
 from pipelines.engines.vllm_settings import engine_config, set_environment
 from prefdata.errors import EXIT_DATA, PrefdataError
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
 
 # vLLM's own 5 s are too short for a busy machine: it would kill workers that are about to end by themselves.
-_SHUTDOWN_SECONDS = 30.0
+_SHUTDOWN_SECONDS = 10.0
 # A terminal's Ctrl-C reaches the workers too; their end may be noticed before the signal is.
 _CTRL_C_SECONDS = 1.0
 
@@ -52,6 +54,7 @@ class VllmEngine:
         self._options = options
         self._model = resolve_model(options.checkpoint)
         self._llm: Any = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._renderer: Renderer | None = None
         self._seeded = False
         self._numbers = itertools.count()
@@ -71,6 +74,7 @@ class VllmEngine:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._llm = self._make()
+            self._guard = guard_children()
         except (ValueError, RuntimeError, OSError, AssertionError, NotImplementedError) as error:
             # Ctrl-C also ends the workers: let the cancellation through before their end is called an error.
             await asyncio.sleep(0)
@@ -117,6 +121,9 @@ class VllmEngine:
             # vLLM shuts down once more when collected; at the interpreter's end that fails with a traceback.
             del llm
             gc.collect()
+        if self._guard is not None:
+            release(self._guard)
+            self._guard = None
 
     def _make(self) -> Any:
         from vllm.platforms import current_platform

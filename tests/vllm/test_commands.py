@@ -80,9 +80,14 @@ def test_ctrl_c_leaves_no_process_and_loses_nothing(smollm2: Path, tmp_path: Pat
         *("--max-new-tokens", "64", "--session-len", "1024", "--batch-size", "2"),
     ]
     started = subprocess.Popen(
-        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*COMMAND, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    until = time.monotonic() + 300
+    until = time.monotonic() + 600
     while not any(part.stat().st_size for part in out.rglob("parts/*.jsonl")):
         assert started.poll() is None, started.stderr and started.stderr.read()
         assert time.monotonic() < until
