@@ -16,12 +16,16 @@ ROLES: tuple[str, ...] = get_args(Role)
 MediaKind = Literal["image", "video", "audio"]
 
 
-class Media(msgspec.Struct, frozen=True):
-    """One image, video or audio of a record: a path or URL, or the bytes themselves."""
+class Media(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One image, video or audio of a record: a path or URL, or the bytes themselves.
+
+    `extra` holds what a typed part says beside it (`image_wh`, frame rates), for the formats that can write it.
+    """
 
     uri: str | None = None
     data: bytes | None = None
     kind: MediaKind = "image"
+    extra: dict[str, Any] = {}
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
@@ -39,11 +43,27 @@ class MediaRef(msgspec.Struct, frozen=True, tag="media"):
 Part = Text | MediaRef
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One turn. `content` alternates text and media in reading order; it may be empty."""
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that the assistant makes. `arguments` is JSON text, compact where it can be read as JSON."""
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+
+# Defaults stay out of the encoding, so that the ids of plain turns are what they were before calls had a place.
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One turn. `content` alternates text and media in reading order; it may be empty.
+
+    `reasoning` is thought written before the content; `call_id` says which call a tool turn answers.
+    """
 
     role: Role
     content: tuple[Part, ...]
+    calls: tuple[ToolCall, ...] = ()
+    reasoning: str | None = None
+    call_id: str | None = None
+    name: str | None = None
 
     @property
     def text(self) -> str:
@@ -66,13 +86,47 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreferencePair(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt with a better and a worse continuation. `chosen` and `rejected` are the turns after the prompt."""
+    """A prompt with a better and a worse continuation. `chosen` and `rejected` are the turns after the prompt.
+
+    `rejected_media`, where given, are seen with the rejected side at the places of `media`: as many, of the same kinds.
+    """
 
     prompt: tuple[Message, ...]
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
     media: tuple[Media, ...] = ()
+    rejected_media: tuple[Media, ...] | None = None
     margin: float | None = None
+    id: str | None = None
+    meta: dict[str, Any] = {}
+
+
+class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is wanted (`label`) or not, without another one to compare with (KTO, BCO)."""
+
+    prompt: tuple[Message, ...]
+    answer: tuple[Message, ...]
+    label: bool
+    media: tuple[Media, ...] = ()
+    id: str | None = None
+    meta: dict[str, Any] = {}
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several answers: a higher score or a lower rank is better. `meta` keeps its model, ratings and so on."""
+
+    messages: tuple[Message, ...]
+    score: float | None = None
+    rank: float | None = None
+    meta: dict[str, Any] = {}
+
+
+class RankedCandidates(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt with several rated answers, in the source's order; `formats/pairing.py` makes pairs of it."""
+
+    prompt: tuple[Message, ...]
+    candidates: tuple[Candidate, ...]
+    media: tuple[Media, ...] = ()
     id: str | None = None
     meta: dict[str, Any] = {}
 
@@ -90,7 +144,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any] = {}
 
 
-Record = Conversation | PreferencePair | Question
+Record = Conversation | PreferencePair | Question | LabelledAnswer | RankedCandidates
 
 
 def message(role: Role, text: str) -> Message:
@@ -118,7 +172,7 @@ def place_media(
     done = False
     for turn in messages:
         if not done and turn.role == "user":
-            turn = Message(turn.role, merge_text((*front, *turn.content)))
+            turn = msgspec.structs.replace(turn, content=merge_text((*front, *turn.content)))
             done = True
         placed.append(turn)
     return tuple(placed)
@@ -152,4 +206,8 @@ def record_id(record: Record) -> str:
         return content_id(media, record.messages)
     if isinstance(record, PreferencePair):
         return content_id(media, record.prompt, record.chosen)
+    if isinstance(record, LabelledAnswer):
+        return content_id(media, record.prompt, record.answer)
+    if isinstance(record, RankedCandidates):
+        return content_id(media, record.prompt, [candidate.messages for candidate in record.candidates])
     return content_id(media, record.prompt, record.chosen, record.answer)

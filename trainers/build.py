@@ -16,7 +16,17 @@ from typing import Any
 
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.progress import progress
-from prefdata.records import Conversation, Message, PreferencePair, Question, Record, Text, place_media
+from prefdata.records import (
+    Conversation,
+    LabelledAnswer,
+    Message,
+    PreferencePair,
+    Question,
+    RankedCandidates,
+    Record,
+    Text,
+    place_media,
+)
 from trainers.config import TrainConfig
 from trainers.families import Opened
 from trainers.pixels import PixelStore
@@ -114,7 +124,13 @@ class TreeMaker:
     def _turns(self, record: Record) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
         if isinstance(record, Question):
             raise BadRow("is a question without a pair of answers")
+        if isinstance(record, LabelledAnswer | RankedCandidates):
+            raise BadRow(
+                "is a labelled answer or a ranking; convert a ranking with `prefdata convert --pairing`"
+            )
         if isinstance(record, PreferencePair):
+            if record.rejected_media is not None:
+                raise BadRow("has other images on the rejected side, which cannot be trained on")
             sides = [record.chosen, record.rejected] if self.needs_pairs else [record.chosen]
             for name, side in zip(("chosen", "rejected"), sides, strict=False):
                 if not any(turn.role == "assistant" and turn.text.strip() for turn in side):

@@ -1,30 +1,84 @@
-"""The formats, one file each, found by their id."""
+"""The formats, one file each, found by their id and imported when they are first asked for.
+
+Other packages add formats through the entry-point group `prefdata.formats` (name = the id, object = a `Format` subclass
+or instance). Their list is read only when a name is none of the built-in ones, or when all formats are listed, so that
+built-in names cost nothing at start-up. A built-in id cannot be replaced: a file must mean the same everywhere.
+"""
+
+import functools
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 from prefdata.errors import PrefdataError
 from prefdata.formats.base import BadRow, CannotHold, Format, View, Written
-from prefdata.formats.internvl_sft import InternvlSft
-from prefdata.formats.ixc_reward import IxcReward
-from prefdata.formats.lf_sharegpt import LfSharegpt
-from prefdata.formats.llava import Llava
-from prefdata.formats.mmpr import Mmpr
-from prefdata.formats.qa import Qa
-from prefdata.formats.trl import Trl
 
-__all__ = ["BadRow", "CannotHold", "Format", "View", "Written", "get", "ids"]
+__all__ = ["BadRow", "CannotHold", "Format", "View", "Written", "added", "get", "ids", "writable"]
 
-_FORMATS: dict[str, Format] = {
-    each.id: each for each in (Mmpr(), Trl(), IxcReward(), LfSharegpt(), InternvlSft(), Llava(), Qa())
+GROUP = "prefdata.formats"
+# id -> module:class. Those that are written come first, then those that are only read.
+_BUILT_IN = {
+    "mmpr": "mmpr:Mmpr",
+    "trl": "trl:Trl",
+    "ixc-reward": "ixc_reward:IxcReward",
+    "lf-sharegpt": "lf_sharegpt:LfSharegpt",
+    "internvl-sft": "internvl_sft:InternvlSft",
+    "llava": "llava:Llava",
+    "qa": "qa:Qa",
+    "ixc-sft-2.0": "ixc_sft:IxcSft20",
+    "ixc-sft-2.5": "ixc_sft:IxcSft25",
+    "sharegpt": "sharegpt:ShareGpt",
+    "openai": "openai:OpenAI",
+    "lf-alpaca": "lf_alpaca:LfAlpaca",
+    "swift": "swift:Swift",
+    "xtuner-pref": "xtuner_pref:XtunerPref",
 }
 
 
+def built_in() -> tuple[str, ...]:
+    """The ids of the formats that come with prefdata."""
+    return tuple(_BUILT_IN)
+
+
 def ids() -> tuple[str, ...]:
-    """The ids of all formats, pairs first."""
-    return tuple(_FORMATS)
+    """The ids of all formats, those of other packages last."""
+    return (*_BUILT_IN, *_entries())
 
 
+def writable() -> tuple[str, ...]:
+    """The ids of the formats that can be written."""
+    return tuple(name for name in ids() if get(name).writes)
+
+
+def added() -> tuple[Format, ...]:
+    """The formats of other packages."""
+    return tuple(get(name) for name in _entries())
+
+
+@functools.cache
 def get(format_id: str) -> Format:
-    """The format of this id."""
+    """The format of this id. Raises PrefdataError."""
+    if format_id in _BUILT_IN:
+        module, _, name = _BUILT_IN[format_id].partition(":")
+        found = getattr(import_module(f"prefdata.formats.{module}"), name)()
+        assert isinstance(found, Format)
+        return found
+    entry = _entries().get(format_id)
+    if entry is None:
+        raise PrefdataError(f"Unknown format {format_id!r}; known formats: {', '.join(ids())}.")
     try:
-        return _FORMATS[format_id]
-    except KeyError:
-        raise PrefdataError(f"Unknown format {format_id!r}; known formats: {', '.join(_FORMATS)}.") from None
+        loaded = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise PrefdataError(
+            f"The format {format_id!r} of {entry.value} cannot be loaded ({error}); mend or uninstall it."
+        ) from error
+    made = loaded() if isinstance(loaded, type) and issubclass(loaded, Format) else loaded
+    if not isinstance(made, Format) or made.id != format_id:
+        raise PrefdataError(
+            f"The entry point {format_id!r} ({entry.value}) is not a prefdata format of this id; mend or uninstall it."
+        )
+    return made
+
+
+@functools.cache
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}

@@ -14,21 +14,27 @@ import msgspec
 
 from prefdata.records import (
     Conversation,
+    LabelledAnswer,
     Media,
     MediaKind,
-    MediaRef,
-    Message,
     Part,
     PreferencePair,
     Question,
+    RankedCandidates,
     Record,
     Role,
     Text,
-    merge_text,
+    ToolCall,
 )
 
-Kind = Literal["pair", "conversation", "question"]
-KINDS: dict[type, Kind] = {PreferencePair: "pair", Conversation: "conversation", Question: "question"}
+Kind = Literal["pair", "conversation", "question", "labelled answer", "ranking"]
+KINDS: dict[type, Kind] = {
+    PreferencePair: "pair",
+    Conversation: "conversation",
+    Question: "question",
+    LabelledAnswer: "labelled answer",
+    RankedCandidates: "ranking",
+}
 
 
 class BadRow(ValueError):
@@ -62,6 +68,10 @@ class Turn(msgspec.Struct, frozen=True):
     said: str
     parts: tuple[Part, ...]
     field: str
+    calls: tuple[ToolCall, ...] = ()
+    reasoning: str | None = None
+    call_id: str | None = None
+    name: str | None = None
 
     @property
     def text(self) -> str:
@@ -76,6 +86,15 @@ class Found(msgspec.Struct, frozen=True):
     field: str
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate as found in a row."""
+
+    turns: list[Turn]
+    score: float | None = None
+    rank: float | None = None
+    meta: dict[str, Any] = {}
+
+
 class View(msgspec.Struct, kw_only=True):
     """A row as it stands, with places. What is missing or of a wrong type is simply not here."""
 
@@ -86,6 +105,12 @@ class View(msgspec.Struct, kw_only=True):
     # The rejected side's own copy of the prompt, where the format writes the prompt twice.
     rejected_prompt: list[Turn] | None = None
     media: list[Found] = []
+    # The rejected side's own media, where the format has them.
+    rejected_media: list[Found] | None = None
+    candidates: list[Choice] = []
+    # A labelled answer stands under `chosen` when it is wanted, else under `rejected`.
+    label: bool | None = None
+    margin: float | None = None
     # How many placeholders of each kind the prompt's text holds; None where the format has none.
     slots: dict[MediaKind, int] | None = None
     # A single image without a placeholder is put in front by the format's readers.
@@ -118,6 +143,12 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True):
     literal_in_answer: bool = True
     margin: bool = False
     many_answers: bool = False  # chosen and rejected may be several turns
+    calls: bool = False  # structured tool calls
+    reasoning: bool = False
+    names: bool = False  # names of speakers, ids of tool calls
+    media_keys: bool = False  # what a typed part says beside its reference
+    per_side: bool = False  # other media for the rejected side
+    inline: bool = False  # image bytes, where the container holds bytes
 
 
 # One row's four hashable pieces: media, prompt, chosen, rejected (the last two are "" where there is no pair).
@@ -140,6 +171,8 @@ class Format:
     # Key often written by mistake -> the right one.
     misspelt: ClassVar[dict[str, str]] = {}
     sample: ClassVar[str]
+    # False: rows are read, never written.
+    writes: ClassVar[bool] = True
 
     def view(self, row: dict[str, Any]) -> View:
         """The row with places; never raises on a dictionary."""
@@ -178,64 +211,27 @@ class Format:
 
     def record_of(self, view: View, row: dict[str, Any]) -> Record:
         """Turn a complete view into a record."""
-        margin = row.get("margin")
-        identity = row.get("id")
-        meta = {key: value for key, value in row.items() if key not in self.content_keys}
-        if isinstance(identity, str):
-            del meta["id"]
-        common: dict[str, Any] = {
-            "media": tuple(found.media for found in view.media),
-            "id": identity if isinstance(identity, str) else None,
-        }
-        limit = len(view.media)
-        if view.kind == "question":
-            return Question(
-                prompt=_messages(view.prompt, limit),
-                answer=view.answer,
-                chosen=view.continued,
-                answer_type=view.answer_type,
-                options=view.options,
-                meta=meta,
-                **common,
-            )
-        if view.kind == "conversation":
-            return Conversation(messages=_messages(view.prompt, limit), meta=meta, **common)
-        if isinstance(margin, int | float) and not isinstance(margin, bool):
-            del meta["margin"]
-            common["margin"] = float(margin)
-        prompt = _messages(view.prompt, limit)
-        if view.rejected_prompt is not None and _messages(view.rejected_prompt, limit) != prompt:
-            raise BadRow("", "the prompt turns of the two sides differ, so this is not a pair")
-        for side, turns in (("chosen", view.chosen), ("rejected", view.rejected)):
-            if not turns:
-                raise BadRow(side, "no answer turn after the prompt")
-        return PreferencePair(
-            prompt=prompt,
-            chosen=_messages(view.chosen, limit),
-            rejected=_messages(view.rejected, limit),
-            meta=meta,
-            **common,
-        )
+        from prefdata.formats.building import build
 
-    def from_record(self, record: Record) -> Written:
-        """The row that says the same as the record. Raises CannotHold where the format has no place for its content."""
+        return build(view, row, self.content_keys)
+
+    def from_record(self, record: Record, *, inline: bool = False) -> Written:
+        """The row that says the same as the record. Raises CannotHold where the format has no place for its content.
+
+        `inline`: the container (parquet) has a place for image bytes.
+        """
+        if not self.writes:
+            raise CannotHold(f"anything (`{self.id}` is only read)")
         if KINDS[type(record)] not in self.kinds:
             names = " or ".join(self.kinds)
             raise CannotHold(f"a {KINDS[type(record)]} (`{self.id}` holds a {names})")
-        from prefdata.formats.holding import check_holds
+        from prefdata.formats.holding import check_holds, unheld
 
-        check_holds(self, record)
-        return self.write(record)
+        check_holds(self, record, inline)
+        written = self.write(record)
+        missing = unheld(self, record)
+        return msgspec.structs.replace(written, lost=(*written.lost, *missing)) if missing else written
 
-
-def _messages(turns: list[Turn], limit: int) -> tuple[Message, ...]:
-    return tuple(_message(turn, limit) for turn in turns)
-
-
-def _message(turn: Turn, limit: int) -> Message:
-    if turn.role is None:
-        raise BadRow(turn.field.rpartition(".")[0] or turn.field, f"unknown role {turn.said!r}")
-    for part in turn.parts:
-        if isinstance(part, MediaRef) and part.index >= limit:
-            raise BadRow(turn.field, f"refers to media {part.index + 1}, the row lists {limit}")
-    return Message(turn.role, merge_text(turn.parts))
+    def recognise(self, row: dict[str, Any]) -> str | None:
+        """Why a row that no built-in format knows is of this format; for formats added by other packages."""
+        return None

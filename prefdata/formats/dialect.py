@@ -7,6 +7,8 @@ Markers beyond the number of images stay text: a reader must not invent an image
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from prefdata.records import Media, MediaKind, MediaRef, Message, Part, Text, place_media, unplaced
 
 # XComposer writes "Image 1 <ImageHere>; " for several images; the code looks only at the marker. All three spellings
@@ -20,7 +22,11 @@ MARKERS: dict[MediaKind, str] = {"image": "<image>", "video": "<video>", "audio"
 class Splitter:
     """Splits the texts of one row, in order; `found` counts all markers, placed or surplus."""
 
-    def __init__(self, media: Iterable[Media], markers: dict[MediaKind, str]) -> None:
+    def __init__(
+        self, media: Iterable[Media], markers: dict[MediaKind, str], skip: dict[MediaKind, int] | None = None
+    ) -> None:
+        # How many media of a kind have their place before the first marker.
+        self._skip = skip or {}
         self._free: dict[MediaKind, list[int]] = {kind: [] for kind in markers}
         self.found: dict[MediaKind, int] = dict.fromkeys(markers, 0)
         for index, item in enumerate(media):
@@ -38,7 +44,7 @@ class Splitter:
         end = 0
         for match in self._pattern.finditer(text):
             kind = "image" if self._labelled else self._kind_of[match[0]]
-            number = self.found[kind]
+            number = self.found[kind] + self._skip.get(kind, 0)
             self.found[kind] += 1
             if number >= len(self._free[kind]):
                 continue
@@ -75,7 +81,7 @@ def in_reading_order(
                 part = MediaRef(count)
                 count += 1
             parts.append(part)
-        turns.append(Message(turn.role, tuple(parts)))
+        turns.append(msgspec.structs.replace(turn, content=tuple(parts)))
     return tuple(turns), tuple(media[index] for index in order)
 
 

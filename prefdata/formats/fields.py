@@ -1,5 +1,6 @@
 """Small readers and writers shared by the formats: media lists, turns under `from`/`value`, extra keys."""
 
+import math
 from typing import Any
 
 from prefdata.formats.base import Found, Turn
@@ -116,6 +117,30 @@ def extras(
     return added, lost, carried
 
 
-def uris(media: tuple[Media, ...], kind: MediaKind = "image") -> list[str]:
-    """References of the media of one kind."""
-    return [item.uri for item in media if item.kind == kind and item.uri is not None]
+def uris(media: tuple[Media, ...], kind: MediaKind = "image") -> list[Any]:
+    """References of the media of one kind; bytes as the struct that `datasets` reads (parquet only)."""
+    return [
+        item.uri if item.data is None else {"bytes": item.data, "path": item.uri}
+        for item in media
+        if item.kind == kind
+    ]
+
+
+def number(value: Any) -> float | None:
+    """A number, also when written as text; None for anything else ("N/A" among ratings)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, str):
+        try:
+            found = float(value)
+        except ValueError:
+            return None
+        return found if math.isfinite(found) else None
+    return None
+
+
+def said(text: str, field: str, role: Role = "assistant") -> Turn:
+    """A plain text as one turn."""
+    return Turn(role, role, (Text(text),) if text else (), field)

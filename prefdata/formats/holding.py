@@ -5,10 +5,22 @@ the converter counts rows by it.
 """
 
 from prefdata.formats.base import CannotHold, Format
-from prefdata.records import Conversation, Media, Message, PreferencePair, Question, Record, Text
+from prefdata.records import (
+    Conversation,
+    LabelledAnswer,
+    Media,
+    Message,
+    PreferencePair,
+    RankedCandidates,
+    Record,
+    Text,
+)
+
+NAMES = "names of speakers and ids of tool calls"
+MEDIA_KEYS = "keys beside a medium (sizes, frame rates)"
 
 
-def check_holds(target: Format, record: Record) -> None:
+def check_holds(target: Format, record: Record, inline: bool = False) -> None:
     """Raise CannotHold when `target` has no place for the record's content."""
     holds = target.holds
     prompt, answers = _sides(record)
@@ -16,8 +28,8 @@ def check_holds(target: Format, record: Record) -> None:
         turns = [turn for turn in prompt if turn.role != "system"]
         if [turn.role for turn in turns] != ["user"]:
             raise CannotHold("a prompt of several turns")
-    if not holds.many_answers and isinstance(record, PreferencePair):
-        for side in (record.chosen, record.rejected):
+    if not holds.many_answers:
+        for side in _answers(record):
             if [turn.role for turn in side] != ["assistant"]:
                 raise CannotHold("an answer of several turns")
     systems = [index for index, turn in enumerate(prompt) if turn.role == "system"]
@@ -27,24 +39,53 @@ def check_holds(target: Format, record: Record) -> None:
         raise CannotHold("a system turn that is not the first turn")
     if not holds.tools and any(turn.role == "tool" for turn in (*prompt, *answers)):
         raise CannotHold("a tool turn")
-    _check_media(target, record.media)
+    if not holds.calls and any(turn.calls for turn in (*prompt, *answers)):
+        raise CannotHold("a tool call")
+    if not holds.reasoning and any(turn.reasoning for turn in (*prompt, *answers)):
+        raise CannotHold("a reasoning text")
+    _check_media(target, record.media, inline)
+    if isinstance(record, PreferencePair) and record.rejected_media is not None:
+        if not holds.per_side:
+            raise CannotHold("other media for the rejected side")
+        _check_media(target, record.rejected_media, inline)
     _check_places(target, prompt, answers, bool(record.media))
 
 
+def unheld(target: Format, record: Record) -> list[str]:
+    """What the target has no place for beside the content."""
+    prompt, answers = _sides(record)
+    lost = []
+    if not target.holds.names and any(
+        turn.name or turn.call_id or any(call.id for call in turn.calls) for turn in (*prompt, *answers)
+    ):
+        lost.append(NAMES)
+    if not target.holds.media_keys and any(item.extra for item in record.media):
+        lost.append(MEDIA_KEYS)
+    return lost
+
+
 def _sides(record: Record) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    if isinstance(record, Conversation):
+        return record.messages, ()
+    return record.prompt, tuple(turn for side in _answers(record) for turn in side)
+
+
+def _answers(record: Record) -> list[tuple[Message, ...]]:
     if isinstance(record, PreferencePair):
-        return record.prompt, (*record.chosen, *record.rejected)
-    if isinstance(record, Question):
-        return record.prompt, ()
-    return record.messages, ()
+        return [record.chosen, record.rejected]
+    if isinstance(record, LabelledAnswer):
+        return [record.answer]
+    if isinstance(record, RankedCandidates):
+        return [candidate.messages for candidate in record.candidates]
+    return []
 
 
-def _check_media(target: Format, media: tuple[Media, ...]) -> None:
+def _check_media(target: Format, media: tuple[Media, ...], inline: bool) -> None:
     for item in media:
         if item.kind not in target.holds.kinds:
             raise CannotHold(f"{'audio' if item.kind == 'audio' else 'a ' + item.kind}")
-        if item.uri is None:
-            raise CannotHold("image bytes (JSON holds a path; write the images out first)")
+        if item.data is not None and not (inline and target.holds.inline):
+            raise CannotHold("image bytes (write them out with --extract-images)")
     images = sum(1 for item in media if item.kind == "image")
     if images > {"none": 0, "one": 1, "many": images}[target.holds.images]:
         raise CannotHold("several images" if images > 1 else "an image")
@@ -54,6 +95,8 @@ def _check_places(
     target: Format, prompt: tuple[Message, ...], answers: tuple[Message, ...], has_media: bool
 ) -> None:
     marker, holds = target.marker, target.holds
+    if has_media and not any(turn.role == "user" for turn in prompt):
+        raise CannotHold("an image without a user's turn to stand in")
     for turn in (*prompt, *answers):
         if turn.role != "user" and turn.media_indexes:
             raise CannotHold(f"an image inside a turn of the role `{turn.role}`")

@@ -2,7 +2,8 @@
 
 Read under both pairs of names its `dataset_info.json` files use: `conversations` of {from, value}, `messages` of
 {role, content}. Written as `conversations`, which needs the least configuration. Media are lists under `images`,
-`videos`, `audios`, with exactly one marker each; its converter skips rows where the counts differ.
+`videos`, `audios`, with exactly one marker each; its converter skips rows where the counts differ. A tool call is a
+turn of its own (`function_call`, JSON text), a KTO row is a conversation with a `label` for its last turn.
 """
 
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import BadRow, Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.calls import call_text, parse_calls
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
 from prefdata.formats.fields import blank_media, extras, media_of, plain_turn, turns_of, uris
-from prefdata.records import Conversation, MediaKind, PreferencePair, Record, Role
+from prefdata.records import Conversation, LabelledAnswer, Media, MediaKind, Message, PreferencePair, Role
 
 ROLES: dict[str, Role] = {
     "human": "user",
@@ -44,6 +46,7 @@ class Row(msgspec.Struct, gc=False):
     messages: list[Said] | None = None
     chosen: Said | None = None
     rejected: Said | None = None
+    label: bool | None = None
     system: str | None = None
     images: list[str] | None = None
     videos: list[str] | None = None
@@ -54,8 +57,8 @@ class LfSharegpt(Format):
     """LLaMA-Factory sharegpt rows."""
 
     id = "lf-sharegpt"
-    title = "LLaMA-Factory sharegpt rows, ranking or plain"
-    kinds: ClassVar[tuple[Kind, ...]] = ("pair", "conversation")
+    title = "LLaMA-Factory sharegpt rows, ranking, labelled (KTO) or plain"
+    kinds: ClassVar[tuple[Kind, ...]] = ("pair", "conversation", "labelled answer")
     row = Row
     marker = "<image>"
     container = "json"
@@ -66,9 +69,11 @@ class LfSharegpt(Format):
         kinds=("image", "video", "audio"),
         literal="never",
         literal_in_answer=False,
+        calls=True,
+        inline=True,
     )
     content_keys = frozenset(
-        {"conversations", "messages", "chosen", "rejected", "system", "images", "videos", "audios"}
+        {"conversations", "messages", "chosen", "rejected", "label", "system", "images", "videos", "audios"}
     )
     misspelt: ClassVar[dict[str, str]] = {
         "conversation": "conversations",
@@ -86,12 +91,19 @@ class LfSharegpt(Format):
         splitter = Splitter([found.media for found in media], MARKERS)
         key = "conversations" if row.get("conversations") is not None else "messages"
         prompt = plain_turn(row, "system", "system") + _turns(row.get(key), key, splitter)
-        ranked = "chosen" in row or "rejected" in row
+        chosen, rejected, label = _side(row, "chosen"), _side(row, "rejected"), row.get("label")
+        kind: Kind = "pair" if "chosen" in row or "rejected" in row else "conversation"
+        if kind == "conversation" and isinstance(label, bool):
+            kind = "labelled answer"
+            cut = len(prompt) - 1 if prompt and prompt[-1].role == "assistant" else len(prompt)
+            prompt, answer = prompt[:cut], prompt[cut:]
+            chosen, rejected = (answer, []) if label else ([], answer)
         return View(
-            kind="pair" if ranked else "conversation",
+            kind=kind,
             prompt=prompt,
-            chosen=_side(row, "chosen"),
-            rejected=_side(row, "rejected"),
+            label=label if isinstance(label, bool) else None,
+            chosen=chosen,
+            rejected=rejected,
             media=media,
             blank_media=blank_media(row, *KEYS.values()),
             slots=splitter.found,
@@ -111,26 +123,17 @@ class LfSharegpt(Format):
                 if row.get(other) is None:
                     yield "PD021", other, ""
 
-    def to_record(self, row: dict[str, Any]) -> Record:
-        """The record; rows with tool calls are refused, records have no place for them."""
-        turns = row.get("conversations") or row.get("messages")
-        for turn in turns if isinstance(turns, list) else []:
-            if isinstance(turn, dict) and "function_call" in (turn.get("from"), turn.get("role")):
-                raise BadRow("conversations", "turns of the role `function_call` have no place in a record")
-        return super().to_record(row)
-
-    def write(self, record: PreferencePair | Conversation) -> Written:
-        """The row of a pair or conversation."""
-        turns = record.prompt if isinstance(record, PreferencePair) else record.messages
+    def write(self, record: PreferencePair | Conversation | LabelledAnswer) -> Written:
+        """The row of a pair, conversation or labelled answer."""
+        turns = record.messages if isinstance(record, Conversation) else record.prompt
+        if isinstance(record, LabelledAnswer):
+            turns = (*turns, *record.answer)
         turns, media = in_reading_order(turns, record.media, leave_single=False)
-        row: dict[str, Any] = {
-            "conversations": [
-                {"from": NAMES[turn.role], "value": join(turn, media, MARKERS)} for turn in turns
-            ]
-        }
+        row: dict[str, Any] = {"conversations": [_row(turn, media) for turn in turns]}
         if isinstance(record, PreferencePair):
-            for key, side in (("chosen", record.chosen), ("rejected", record.rejected)):
-                row[key] = {"from": NAMES[side[0].role], "value": side[0].text}
+            row["chosen"], row["rejected"] = _row(record.chosen[0], media), _row(record.rejected[0], media)
+        if isinstance(record, LabelledAnswer):
+            row["label"] = record.label
         for kind, key in KEYS.items():
             if found := uris(media, kind):
                 row[key] = found
@@ -147,7 +150,15 @@ class LfSharegpt(Format):
         turns = row.conversations if row.conversations is not None else row.messages or []
         prompt = "\0".join(_said(turn) for turn in turns)
         chosen, rejected = (_said(side) if side is not None else "" for side in (row.chosen, row.rejected))
-        return media, f"{row.system or ''}\0{prompt}", chosen, rejected
+        return media, f"{row.system or ''}\0{row.label}\0{prompt}", chosen, rejected
+
+
+def _row(turn: Message, media: tuple[Media, ...]) -> dict[str, str]:
+    if not turn.calls:
+        return {"from": NAMES[turn.role], "value": join(turn, media, MARKERS)}
+    if turn.content:
+        raise CannotHold("text beside a tool call in one turn")
+    return {"from": "function_call", "value": call_text(turn.calls)}
 
 
 def _said(turn: Said) -> str:
@@ -159,6 +170,9 @@ def _said_fully(turn: Any, place: str) -> Iterator[tuple[str, str, str]]:
         for name in _names(turn):
             if turn.get(name) is None:
                 yield "PD021", f"{place}.{name}", ""
+        said, text = (turn.get(name) for name in _names(turn))
+        if said == "function_call" and isinstance(text, str) and parse_calls(text) is None:
+            yield "PD022", f"{place}.{_names(turn)[1]}", "a call is JSON text with `name` and `arguments`"
 
 
 def _names(item: dict[str, Any]) -> tuple[str, str]:
@@ -171,10 +185,16 @@ def _turns(value: Any, field: str, splitter: Splitter) -> list[Turn]:
         if isinstance(item, dict):
             names = _names(item)
             turns += [
-                Turn(turn.role, turn.said, turn.parts, f"{field}[{index}].{names[1]}")
+                with_calls(turn, f"{field}[{index}].{names[1]}")
                 for turn in turns_of([item], field, ROLES, splitter, names)
             ]
     return turns
+
+
+def with_calls(turn: Turn, field: str) -> Turn:
+    """The turn at its place; what a `function_call` turn holds becomes calls."""
+    calls = parse_calls(turn.text) if turn.said == "function_call" else None
+    return msgspec.structs.replace(turn, field=field, parts=() if calls else turn.parts, calls=calls or ())
 
 
 def _side(row: dict[str, Any], key: str) -> list[Turn]:
@@ -183,4 +203,4 @@ def _side(row: dict[str, Any], key: str) -> list[Turn]:
         return []
     names = _names(item)
     turns = turns_of([item], key, ROLES, None, names)
-    return [Turn(turn.role, turn.said, turn.parts, f"{key}.{names[1]}") for turn in turns]
+    return [with_calls(turn, f"{key}.{names[1]}") for turn in turns]

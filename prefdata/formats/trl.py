@@ -1,4 +1,4 @@
-"""`trl`: TRL's preference rows: explicit (prompt + completions) or implicit (full conversations), with images.
+"""`trl`: TRL's rows: preference explicit or implicit, unpaired (`completion`, `label`), plain `messages`; with images.
 
 Texts are plain strings or message lists, contents plain or typed parts, so nothing in a text is magic. An implicit
 row's prompt is the longest common beginning of both sides, as TRL itself takes it. Rows are written explicit and as
@@ -10,32 +10,20 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import BadRow, Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.dialect import in_reading_order
-from prefdata.formats.fields import blank_media, extras, media_of, uris
-from prefdata.records import MediaRef, Message, Part, PreferencePair, Record, Role, Text
+from prefdata.formats.fields import blank_media, extras, media_of, said, uris
+from prefdata.formats.messages import (
+    PARTS,
+    Messages,
+    Said,
+    common_beginning,
+    message_row,
+    part_problems,
+)
+from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Role, Text
 
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
-
-
-class ContentPart(msgspec.Struct, gc=False):
-    """{"type": "text", "text": ...} or {"type": "image"}; "image_url" of OpenAI's dialect is another format."""
-
-    type: str
-    text: str | None = None
-
-
-class TrlMessage(msgspec.Struct, gc=False):
-    """One turn."""
-
-    role: str
-    content: str | list[ContentPart] | None = None
+_LISTS = ("prompt", "chosen", "rejected", "completion", "messages")
 
 
 class Picture(msgspec.Struct, rename={"data": "bytes"}, gc=False):
@@ -46,26 +34,40 @@ class Picture(msgspec.Struct, rename={"data": "bytes"}, gc=False):
 
 
 class Row(msgspec.Struct, gc=False):
-    """Explicit or implicit preference."""
+    """Explicit or implicit preference, unpaired preference, or a conversation."""
 
-    chosen: str | list[TrlMessage]
-    rejected: str | list[TrlMessage]
-    prompt: str | list[TrlMessage] | None = None
+    chosen: str | list[Said] | None = None
+    rejected: str | list[Said] | None = None
+    prompt: str | list[Said] | None = None
+    completion: str | list[Said] | None = None
+    label: bool | None = None
+    messages: list[Said] | None = None
     images: list[str | Picture] | None = None
     image: str | Picture | None = None
     margin: float | None = None
 
 
 class Trl(Format):
-    """TRL preference rows."""
+    """TRL rows."""
 
     id = "trl"
-    title = "TRL preference pairs, explicit or implicit, with images"
-    kinds: ClassVar[tuple[Kind, ...]] = ("pair",)
+    title = "TRL preference pairs, explicit or implicit, unpaired answers and conversations, with images"
+    kinds: ClassVar[tuple[Kind, ...]] = ("pair", "labelled answer", "conversation")
     row = Row
     marker = None
-    holds = Holds(turns=True, system=True, tools=True, literal="always", margin=True, many_answers=True)
-    content_keys = frozenset({"prompt", "chosen", "rejected", "images", "image"})
+    holds = Holds(
+        turns=True,
+        system=True,
+        tools=True,
+        literal="always",
+        margin=True,
+        many_answers=True,
+        calls=True,
+        reasoning=True,
+        names=True,
+        inline=True,
+    )
+    content_keys = frozenset({*_LISTS, "label", "images", "image"})
     misspelt: ClassVar[dict[str, str]] = {"reject": "rejected", "from": "role", "value": "content"}
     sample = (
         '{"prompt":[{"role":"user","content":"2+2?"}],"chosen":[{"role":"assistant","content":"4"}],'
@@ -75,59 +77,72 @@ class Trl(Format):
     def view(self, row: dict[str, Any]) -> View:
         """The row with places."""
         media = media_of(row, "images") or media_of(row, "image")
-        counter = _Counter()
-        if "prompt" in row and row["prompt"] is not None:
-            prompt = _turns(row["prompt"], "prompt", "user", counter)
-            chosen = _turns(row.get("chosen"), "chosen", "assistant", counter)
-            rejected = _turns(row.get("rejected"), "rejected", "assistant", counter)
+        listed = len(media)
+        reader = Messages(media)
+        view = self._sides(row, reader)
+        view.media = media
+        view.blank_media = blank_media(row, "image", "images")
+        view.slots = {"image": reader.used + len(media) - listed} if reader.used else None
+        return view
+
+    def _sides(self, row: dict[str, Any], reader: Messages) -> View:
+        kind = _kind(row)
+        if kind == "conversation":
+            turns = _turns(row, "messages", "user", reader) or [
+                *_turns(row, "prompt", "user", reader),
+                *_turns(row, "completion", "assistant", reader),
+            ]
+            return View(kind=kind, prompt=turns)
+        if kind == "labelled answer":
+            prompt = _turns(row, "prompt", "user", reader)
+            answer = _turns(row, "completion", "assistant", reader)
+            wanted = bool(row.get("label"))
+            return View(
+                kind=kind,
+                prompt=prompt,
+                label=wanted,
+                chosen=answer if wanted else [],
+                rejected=[] if wanted else answer,
+            )
+        if row.get("prompt") is not None:
+            prompt = _turns(row, "prompt", "user", reader)
+            chosen = _turns(row, "chosen", "assistant", reader)
+            rejected = _turns(row, "rejected", "assistant", reader)
         else:
-            prompt, chosen, rejected = _implicit(row.get("chosen"), row.get("rejected"), counter)
+            prompt, chosen, rejected = _implicit(row, reader)
         return View(
-            kind="pair",
-            prompt=prompt,
-            chosen=chosen,
-            rejected=rejected,
-            media=media,
-            blank_media=blank_media(row, "image", "images"),
-            implicit=row.get("prompt") is None,
-            slots={"image": counter.count} if counter.count else None,
+            kind="pair", prompt=prompt, chosen=chosen, rejected=rejected, implicit=row.get("prompt") is None
         )
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-        """Content parts of another dialect."""
-        for key in ("prompt", "chosen", "rejected"):
-            turns = row.get(key)
-            for index, turn in enumerate(turns if isinstance(turns, list) else []):
-                content = turn.get("content") if isinstance(turn, dict) else None
-                for number, part in enumerate(content if isinstance(content, list) else []):
-                    place = f"{key}[{index}].content[{number}]"
-                    said = part.get("type") if isinstance(part, dict) else None
-                    if isinstance(said, str) and said not in ("image", "text"):
-                        yield "PD022", f"{place}.type", f"a part is `text` or `image`, not {said!r}"
-                    elif said == "text" and not isinstance(part.get("text"), str):
-                        yield "PD021", f"{place}.text", ""
+        """The keys each kind of row needs, and content parts of another dialect."""
+        if _kind(row) == "pair":
+            for key in ("chosen", "rejected"):
+                if row.get(key) is None:
+                    wrong = "reject" if key == "rejected" and "reject" in row else None
+                    yield ("PD023", wrong, f"`{wrong}` should be `{key}`") if wrong else ("PD021", key, "")
+        for key in _LISTS:
+            yield from part_problems(row.get(key), key, PARTS)
 
-    def to_record(self, row: dict[str, Any]) -> Record:
-        """The record; rows with structured tool calls are refused, records have no place for them."""
-        for key in ("prompt", "chosen", "rejected"):
-            turns = row.get(key)
-            for turn in turns if isinstance(turns, list) else []:
-                if isinstance(turn, dict) and turn.get("tool_calls"):
-                    raise BadRow(key, "structured `tool_calls` have no place in a record")
-        return super().to_record(row)
-
-    def write(self, record: PreferencePair) -> Written:
+    def write(self, record: PreferencePair | LabelledAnswer | Conversation) -> Written:
         """An explicit row of messages."""
-        record = _place_all(record)
+        if isinstance(record, Conversation):
+            sides: dict[str, tuple[Message, ...]] = {"messages": record.messages}
+        elif isinstance(record, LabelledAnswer):
+            sides = {"prompt": record.prompt, "completion": record.answer}
+        else:
+            sides = {"prompt": record.prompt, "chosen": record.chosen, "rejected": record.rejected}
+        sides, media = _place_all(sides, record.media)
         # One content type per row: Arrow, which TRL loads through, refuses a column of texts and lists.
-        typed = any(turn.media_indexes for turn in record.prompt)
+        typed = any(turn.media_indexes for side in sides.values() for turn in side)
         row: dict[str, Any] = {
-            "prompt": _messages(record.prompt, typed),
-            "chosen": _messages(record.chosen, typed),
-            "rejected": _messages(record.rejected, typed),
+            key: [message_row(turn, _content(turn, typed), calls_as_text=False) for turn in side]
+            for key, side in sides.items()
         }
-        if record.media:
-            row["images"] = uris(record.media)
+        if isinstance(record, LabelledAnswer):
+            row["label"] = record.label
+        if media:
+            row["images"] = uris(media)
         added, lost, carried = extras(record, row, reads_margin=True)
         return Written(row | added, tuple(lost), tuple(carried))
 
@@ -139,97 +154,73 @@ class Trl(Format):
 
     def signature(self, row: Row) -> Signature:
         """Everything, as JSON text."""
-        pieces = (row.images or row.image, row.prompt, row.chosen, row.rejected)
+        answers = (row.chosen or row.completion or row.messages, row.rejected)
+        pieces = (row.images or row.image, row.prompt, answers[0], answers[1])
         media, prompt, chosen, rejected = (msgspec.json.encode(piece).decode() for piece in pieces)
-        return media, prompt, chosen, rejected
+        labelled = "" if row.label is None else f"{row.label}\0"
+        return media, labelled + prompt, chosen, rejected if row.rejected is not None else ""
 
 
-class _Counter:
-    """Counts image parts over a row."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def next(self) -> int:
-        self.count += 1
-        return self.count - 1
+def _kind(row: dict[str, Any]) -> Kind:
+    if row.get("chosen") is None and row.get("rejected") is None:
+        if row.get("completion") is not None and row.get("label") is not None:
+            return "labelled answer"
+        if row.get("messages") is not None or row.get("completion") is not None:
+            return "conversation"
+    return "pair"
 
 
-def _turns(value: Any, field: str, role: Role, counter: _Counter) -> list[Turn]:
-    if isinstance(value, str):
-        return [Turn(role, role, (Text(value),) if value else (), field)]
-    turns = []
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        if not isinstance(item, dict) or not isinstance(item.get("role"), str):
-            continue
-        said, place = item["role"], f"{field}[{index}].content"
-        turns.append(Turn(ROLES.get(said), said, _parts(item.get("content"), counter), place))
-    return turns
+def _turns(row: dict[str, Any], key: str, role: Role, reader: Messages) -> list[Turn]:
+    value = row.get(key)
+    return [said(value, key, role)] if isinstance(value, str) else reader.turns(value, key)
 
 
-def _parts(content: Any, counter: _Counter) -> tuple[Part, ...]:
-    if isinstance(content, str):
-        return (Text(content),) if content else ()
-    parts: list[Part] = []
-    for item in content if isinstance(content, list) else []:
-        if not isinstance(item, dict):
-            continue
-        if item.get("type") == "image":
-            parts.append(MediaRef(counter.next()))
-        elif isinstance(item.get("text"), str) and item["text"]:
-            parts.append(Text(item["text"]))
-    return tuple(parts)
-
-
-def _implicit(chosen: Any, rejected: Any, counter: _Counter) -> tuple[list[Turn], list[Turn], list[Turn]]:
+def _implicit(row: dict[str, Any], reader: Messages) -> tuple[list[Turn], list[Turn], list[Turn]]:
     """Split both sides after their longest common beginning; two strings the same way, by characters."""
+    chosen, rejected = row.get("chosen"), row.get("rejected")
     if isinstance(chosen, str) and isinstance(rejected, str):
-        common = _common(chosen, rejected)
+        common = next(
+            (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
+            min(len(chosen), len(rejected)),
+        )
         if 0 < common < min(len(chosen), len(rejected)) and chosen[common - 1] == " ":
             common -= 1
-        prompt = _turns(chosen[:common], "chosen", "user", counter) if common else []
-        return (
-            prompt,
-            _turns(chosen[common:], "chosen", "assistant", counter),
-            _turns(rejected[common:], "rejected", "assistant", counter),
-        )
+        prompt = [said(chosen[:common], "chosen", "user")] if common else []
+        return prompt, [said(chosen[common:], "chosen")], [said(rejected[common:], "rejected")]
     if not isinstance(chosen, list) or not isinstance(rejected, list):
         return [], [], []
-    common = _common(chosen, rejected)
-    # One side equal to, or a beginning of, the other leaves no answer: keep the last turn as the answer.
-    common = max(0, min(common, len(chosen) - 1, len(rejected) - 1))
-    prompt = _turns(chosen[:common], "chosen", "user", counter)
-    better = _turns(chosen, "chosen", "assistant", _Counter())[common:]
-    return prompt, better, _turns(rejected, "rejected", "assistant", _Counter())[common:]
+    common = common_beginning(chosen, rejected)
+    prompt = reader.turns(chosen[:common], "chosen")
+    used = reader.used
+    better = [reader.turn(item, f"chosen[{n}].content") for n, item in enumerate(chosen) if n >= common]
+    # Both sides go on from the same prompt, so both count their images from there.
+    reader.used = used
+    worse = [reader.turn(item, f"rejected[{n}].content") for n, item in enumerate(rejected) if n >= common]
+    return prompt, [turn for turn in better if turn], [turn for turn in worse if turn]
 
 
-def _common(a: Any, b: Any) -> int:
-    return next(
-        (index for index, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
-
-
-def _messages(messages: tuple[Message, ...], typed: bool) -> list[dict[str, Any]]:
-    return [{"role": turn.role, "content": _content(turn) if typed else turn.text} for turn in messages]
-
-
-def _content(turn: Message) -> list[dict[str, str]]:
+def _content(turn: Message, typed: bool) -> Any:
+    if not typed:
+        return turn.text
     return [
         {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"}
         for part in turn.content
     ]
 
 
-def _place_all(record: PreferencePair) -> PreferencePair:
+def _place_all(
+    sides: dict[str, tuple[Message, ...]], media: tuple[Media, ...]
+) -> tuple[dict[str, tuple[Message, ...]], tuple[Media, ...]]:
     """Image parts do not say which image they mean, so images are listed in reading order.
 
     Images without any part stay so; if only some have a part, the others get one in front of the first user turn.
     """
-    turns = (*record.prompt, *record.chosen, *record.rejected)
+    turns = tuple(turn for side in sides.values() for turn in side)
     if not any(turn.media_indexes for turn in turns):
-        return record
-    turns, media = in_reading_order(turns, record.media, leave_single=False)
-    first, second = len(record.prompt), len(record.prompt) + len(record.chosen)
-    return msgspec.structs.replace(
-        record, prompt=turns[:first], chosen=turns[first:second], rejected=turns[second:], media=media
-    )
+        return sides, media
+    turns, media = in_reading_order(turns, media, leave_single=False)
+    ordered, start = {}, 0
+    for key, side in sides.items():
+        ordered[key] = turns[start : start + len(side)]
+        start += len(side)
+    return ordered, media

@@ -1,0 +1,108 @@
+"""The last step of reading: a complete view becomes a record, or the row is refused with the place that is at fault."""
+
+from typing import Any
+
+from prefdata.formats.base import BadRow, Found, Turn, View
+from prefdata.records import (
+    Candidate,
+    Conversation,
+    LabelledAnswer,
+    Media,
+    MediaRef,
+    Message,
+    PreferencePair,
+    Question,
+    RankedCandidates,
+    Record,
+    merge_text,
+)
+
+
+def build(view: View, row: dict[str, Any], content_keys: frozenset[str]) -> Record:
+    """The record of a view. Raises BadRow."""
+    identity = row.get("id")
+    meta = {key: value for key, value in row.items() if key not in content_keys}
+    if isinstance(identity, str):
+        meta.pop("id", None)
+    common: dict[str, Any] = {
+        "media": _media(view.media),
+        "id": identity if isinstance(identity, str) else None,
+    }
+    limit = len(view.media)
+    prompt = _messages(view.prompt, limit)
+    if view.kind == "conversation":
+        return Conversation(messages=prompt, meta=meta, **common)
+    common["prompt"] = prompt
+    if view.kind == "question":
+        return Question(
+            answer=view.answer,
+            chosen=view.continued,
+            answer_type=view.answer_type,
+            options=view.options,
+            meta=meta,
+            **common,
+        )
+    if view.kind == "labelled answer":
+        answer = view.chosen if view.label else view.rejected
+        if not answer:
+            raise BadRow("", "no answer turn after the prompt")
+        return LabelledAnswer(answer=_messages(answer, limit), label=bool(view.label), meta=meta, **common)
+    if view.kind == "ranking":
+        candidates = tuple(
+            Candidate(messages=_messages(one.turns, limit), score=one.score, rank=one.rank, meta=one.meta)
+            for one in view.candidates
+        )
+        return RankedCandidates(candidates=candidates, meta=meta, **common)
+    return _pair(view, row, meta, common)
+
+
+def _pair(view: View, row: dict[str, Any], meta: dict[str, Any], common: dict[str, Any]) -> PreferencePair:
+    limit = len(view.media)
+    margin = row.get("margin") if "margin" in meta else None
+    if view.margin is not None:
+        common["margin"] = view.margin
+    elif isinstance(margin, int | float) and not isinstance(margin, bool):
+        del meta["margin"]
+        common["margin"] = float(margin)
+    if view.rejected_prompt is not None and _messages(view.rejected_prompt, limit) != common["prompt"]:
+        raise BadRow("", "the prompt turns of the two sides differ, so this is not a pair")
+    for side, turns in (("chosen", view.chosen), ("rejected", view.rejected)):
+        if not turns:
+            raise BadRow(side, "no answer turn after the prompt")
+    if view.rejected_media is not None:
+        common["rejected_media"] = _other_media(view)
+    return PreferencePair(
+        chosen=_messages(view.chosen, limit), rejected=_messages(view.rejected, limit), meta=meta, **common
+    )
+
+
+def _other_media(view: View) -> tuple[Media, ...] | None:
+    ours, theirs = _media(view.media), _media(view.rejected_media or [])
+    if [item.kind for item in ours] != [item.kind for item in theirs]:
+        count = f"{len(ours)} for the chosen side and {len(theirs)} for the rejected one"
+        raise BadRow("rejected_images", f"{count}: a pair has one prompt, so as many places for both")
+    return theirs if theirs != ours else None
+
+
+def _media(found: list[Found]) -> tuple[Media, ...]:
+    return tuple(one.media for one in found)
+
+
+def _messages(turns: list[Turn], limit: int) -> tuple[Message, ...]:
+    return tuple(_message(turn, limit) for turn in turns)
+
+
+def _message(turn: Turn, limit: int) -> Message:
+    if turn.role is None:
+        raise BadRow(turn.field.rpartition(".")[0] or turn.field, f"unknown role {turn.said!r}")
+    for part in turn.parts:
+        if isinstance(part, MediaRef) and part.index >= limit:
+            raise BadRow(turn.field, f"refers to media {part.index + 1}, the row lists {limit}")
+    return Message(
+        turn.role,
+        merge_text(turn.parts),
+        calls=turn.calls,
+        reasoning=turn.reasoning,
+        call_id=turn.call_id,
+        name=turn.name,
+    )
