@@ -12,6 +12,7 @@ import xxhash
 
 from prefdata.jsonl import write_text
 from prefdata.mixtures import Mixture, Source, write_meta
+from prefdata.report import write_report
 
 
 def checkpoint_name(checkpoint: str) -> str:
@@ -42,15 +43,22 @@ def image_root(given: str | None, source: Path, uri: str | None) -> Path:
 
 
 def write_mixture_entry(run: Path, pairs: int, root: Path) -> None:
-    """meta.json with the one source `pairs.jsonl`; no file where there is nothing to train on."""
-    path = run / "meta.json"
+    """meta.json with the one source `pairs.jsonl`, and its report; no files where there is nothing to train on."""
+    path, report = run / "meta.json", run / "report.html"
     if not pairs:
         path.unlink(missing_ok=True)
+        report.unlink(missing_ok=True)
         return
     source = Source(
-        name=run.name, annotation=run / "pairs.jsonl", root=root, repeat_time=Decimal(1), length=pairs
+        name=run.name,
+        annotation=run / "pairs.jsonl",
+        root=root,
+        repeat_time=Decimal(1),
+        length=pairs,
+        format="mmpr",
     )
     write_meta(path, Mixture((source,)))
+    write_report(report, (source,), title=run.name)
 
 
 def write_card(
@@ -82,7 +90,7 @@ def write_card(
 {caveats}
 
 `pairs.jsonl` holds the pairs (every row's `meta` names its model, sampling and seed), `dropped.jsonl` what was left
-out and why, `meta.json` the mixture entry to train on, `run.json` versions and hashes.
+out and why, `meta.json` the mixture entry to train on, `run.json` versions and hashes; `report.html` shows the pairs.
 """,
     )
 
