@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
+from pipelines.choices import SplitUnit
 from pipelines.engines.base import Abilities, Engine, Reply, Request, Sample, Sampling
 from pipelines.filters import comments_on_itself, sameness
 from pipelines.imageless import without_images
 from pipelines.rundir import unique_ids
-from pipelines.splitting import SplitUnit, prefix_of
+from pipelines.splitting import prefix_of
 from prefdata import __version__, images
 from prefdata.errors import PrefdataError
 from prefdata.readers import Located

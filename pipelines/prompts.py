@@ -7,13 +7,13 @@ for them, and files sampled elsewhere hold them); the wording around them is our
 """
 
 import re
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import msgspec
 
+from pipelines.choices import PromptVersion
 from prefdata.records import Media, MediaRef, Message, Part, Text, merge_text, unplaced
 
-PromptVersion = Literal["en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain"]
 VERSIONS: Final[tuple[str, ...]] = get_args(PromptVersion)
 
 

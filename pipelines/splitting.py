@@ -10,9 +10,8 @@ atom decides. `char` alone cuts where it says, between whole characters.
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-SplitUnit = Literal["token", "word", "sentence", "char"]
+from pipelines.choices import SplitUnit
 
 _CJK = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _ATOM = re.compile(

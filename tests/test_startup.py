@@ -1,11 +1,19 @@
-"""`prefdata --help` answers at once: the commands it lists import their libraries only when they run."""
+"""The program answers at once: commands import their libraries and their own drivers only when they run."""
 
+import json
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(sys.executable).with_name("prefdata")
+# What does the work of the commands; help needs none of it.
+DRIVERS = (
+    *("prefdata.validate", "prefdata.convert", "prefdata.formats", "prefdata.images", "prefdata.findings"),
+    *("prefdata.records", "pipelines.prompts", "pipelines.splitting", "xxhash", "yaml"),
+)
 HEAVY = ("torch", "transformers", "pyarrow", "PIL", "numpy")
 LIMIT_SECONDS = 0.25
 TRIES = 8  # the best counts: a busy machine makes single runs slow, never fast
@@ -16,25 +24,46 @@ def children_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def test_help_starts_quickly() -> None:
-    # CPU seconds, not the clock's: the help waits for nothing, so both agree on an idle machine, and only these stay
-    # true when other work has the processors.
+def best_cpu_seconds(*arguments: str) -> float:
+    """CPU seconds, not the clock's: nothing is waited for, so both agree on an idle machine, and only these stay true
+    when other work has the processors."""
     seconds = []
     for _ in range(TRIES):
         before = children_cpu_seconds()
-        subprocess.run([PROGRAM, "--help"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PROGRAM, *arguments], check=True, stdout=subprocess.DEVNULL)
         seconds.append(children_cpu_seconds() - before)
-    assert min(seconds) < LIMIT_SECONDS
+    return min(seconds)
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"]], ids=" ".join)
+def test_help_starts_quickly(arguments: list[str]) -> None:
+    assert best_cpu_seconds(*arguments) < LIMIT_SECONDS
+
+
+def test_a_thousand_rows_are_checked_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    row = {"chosen": "It is the square of 6.", "rejected": "It is the root of 7."}
+    file.write_text("".join(json.dumps({"question": f"{n}?", **row}) + "\n" for n in range(1000)))
+    assert best_cpu_seconds("validate", "-q", str(file)) < LIMIT_SECONDS
+
+
+def loaded_by(arguments: list[str], names: tuple[str, ...]) -> str:
     script = (
         "import sys\n"
         "from prefdata.cli.main import main\n"
-        "sys.argv = ['prefdata', '--help']\n"
+        f"sys.argv = ['prefdata', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"print('loaded:', [name for name in {names!r} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert "Usage:" in done.stdout
-    assert done.stdout.splitlines()[-1] == "loaded: []"
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy_and_no_driver(arguments: list[str]) -> None:
+    assert loaded_by(arguments, HEAVY + DRIVERS) == "loaded: []"
+
+
+def test_validation_of_lines_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"question":"Area?","chosen":"6","rejected":"8"}\n')
+    assert loaded_by(["validate", "-q", str(tmp_path / "a.jsonl")], HEAVY) == "loaded: []"

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from pipelines.choices import SplitUnit
 from pipelines.cli.options import RunOptions
-from pipelines.splitting import SplitUnit
 from prefdata.cli.config import config_command
 
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from pipelines.choices import PromptVersion
 from pipelines.cli.options import AtLeastOne, SamplingOptions
-from pipelines.prompts import PromptVersion
 from prefdata.cli.config import config_command
 
 

@@ -6,13 +6,15 @@ sampling -> run) because msgspec structs cannot inherit from two parents with fi
 """
 
 import os
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from pipelines.engines.base import Sampling
 from prefdata.errors import PrefdataError
+
+if TYPE_CHECKING:
+    from pipelines.engines.base import Sampling
 
 EngineName = Literal["transformers", "vllm", "replay"]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -126,8 +128,10 @@ class SamplingOptions(EngineOptions, kw_only=True, frozen=True):
     max_new_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] = 2048
     seed: Annotated[int, Meta(description="Same input, settings and seed: same bytes out.")] = 0
 
-    def sampling(self) -> Sampling:
+    def sampling(self) -> "Sampling":
         """The engine's view of these flags."""
+        from pipelines.engines.base import Sampling
+
         return Sampling(
             temperature=self.temperature,
             top_k=self.top_k,

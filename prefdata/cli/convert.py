@@ -1,15 +1,17 @@
 """`prefdata convert`: the same data in another format."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import msgspec
 from msgspec import Meta
 
 from prefdata.cli.config import config_command
-from prefdata.convert import Count, Options, Outcome, convert
 from prefdata.errors import EXIT_DATA
+
+if TYPE_CHECKING:
+    from prefdata.convert import Count, Outcome
 
 
 class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +54,8 @@ def command(config: ConvertConfig) -> int:
     SRC is read in the format told by its content; DST appears complete or not at all. Rows whose content the target
     cannot hold are left out and counted. Exit code 1: some rows of SRC could not be read.
     """
+    from prefdata.convert import Options, convert
+
     options = Options(
         to=config.to,
         source=config.from_,
@@ -68,7 +72,7 @@ def command(config: ConvertConfig) -> int:
     return EXIT_DATA if outcome.unread else 0
 
 
-def _text(outcome: Outcome, source: Path, target: Path) -> str:
+def _text(outcome: "Outcome", source: Path, target: Path) -> str:
     lines = [
         f"{source} ({outcome.source}) -> {target} ({outcome.target}): "
         f"{outcome.read} row{'' if outcome.read == 1 else 's'} read, {outcome.written} written."
@@ -86,7 +90,7 @@ def _text(outcome: Outcome, source: Path, target: Path) -> str:
     return "\n".join(lines)
 
 
-def _table(title: str, table: dict[str, Count]) -> list[str]:
+def _table(title: str, table: dict[str, "Count"]) -> list[str]:
     lines = []
     for name, count in sorted(table.items(), key=lambda item: -item[1].rows):
         places = ", ".join(map(str, count.lines)) + (", ..." if count.rows > len(count.lines) else "")

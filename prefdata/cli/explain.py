@@ -7,7 +7,6 @@ import msgspec
 from msgspec import Meta
 
 from prefdata.cli.config import config_command
-from prefdata.findings import catalogue, entry, group
 
 
 class ExplainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -21,6 +20,8 @@ class ExplainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 )
 def command(config: ExplainConfig) -> None:
     """Tell what a finding means and how to mend it; without a code, list them all."""
+    from prefdata.findings import catalogue, entry, group
+
     if config.code is None:
         for code, each in catalogue().items():
             click.echo(

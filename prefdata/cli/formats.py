@@ -1,14 +1,15 @@
 """`prefdata formats`: the formats and what each can hold."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import msgspec
 from msgspec import Meta
 
 from prefdata.cli.config import config_command
-from prefdata.formats import get, ids
-from prefdata.formats.base import Format
+
+if TYPE_CHECKING:
+    from prefdata.formats.base import Format
 
 
 class FormatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +29,8 @@ HEADER = ("format", "rows are", "file", "images", "placeholder", "turns", "syste
 )
 def command(config: FormatsConfig) -> None:
     """List the formats and what each can hold; with a name, show a sample row."""
+    from prefdata.formats import get, ids
+
     if config.format is not None:
         found = get(config.format)
         click.echo(f"{found.id}: {found.title}\n\n{found.sample}")
@@ -41,7 +44,7 @@ def command(config: FormatsConfig) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def cells(fmt: Format) -> tuple[str, ...]:
+def cells(fmt: "Format") -> tuple[str, ...]:
     """One line of the table."""
     holds = fmt.holds
     media = holds.images + ("" if len(holds.kinds) == 1 else " (+ " + ", ".join(holds.kinds[1:]) + ")")

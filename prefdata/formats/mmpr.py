@@ -128,11 +128,19 @@ def differ(chosen: str, rejected: str) -> bool:
         return False
     if chosen == rejected:
         return False
-    # Near-equal sides have the same letters and digits; different last characters settle it for most rows.
+    # Near-equal sides have the same letters and digits; different last ones settle it for most rows.
     a, b = chosen[-1], rejected[-1]
     if a != b and a.isalnum() and b.isalnum() and a.lower() != b.lower():
         return True
+    left, right = squeezed(chosen[-_TAIL:]), squeezed(rejected[-_TAIL:])
+    common = min(len(left), len(right))
+    if left[-common:] != right[-common:] and left[:1].isalnum() and right[:1].isalnum():
+        return True
     return squeezed(chosen) != squeezed(rejected)
+
+
+# So many last characters hold the difference of most sides that end with the same mark.
+_TAIL = 24
 
 
 def squeezed(text: str) -> str:
