@@ -4,9 +4,10 @@ The elements are only delimited here, with the standard library's scanner, and j
 buffer holds one element and a little more, so the size of the file does not matter.
 """
 
+import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 # Numbers are left as text: only the element's end is wanted, and a number of a million digits must not be computed.
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
@@ -27,9 +28,9 @@ class BrokenArray(ValueError):
 class _Window:
     """A sliding piece of the file's text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         # Bytes that are not UTF-8 travel through as surrogates and are reported with their row.
-        self.stream = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+        self.stream = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self.text, self.at, self.line, self.ended = "", 0, 1, False
 
     def more(self) -> bool:
@@ -59,9 +60,9 @@ class _Window:
                 return ""
 
 
-def iter_array(path: Path, limit: int) -> Iterator[tuple[int, bytes]]:
+def iter_array(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
     """Yield (line, bytes) of each element; a single object counts as an array of one. Raises BrokenArray."""
-    window = _Window(path)
+    window = _Window(stream)
     with window.stream:
         if window.next() != "[":
             yield _element(window, limit)

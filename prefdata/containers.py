@@ -6,15 +6,18 @@ begins. Memory is bounded by the largest row, and rows above `MAX_ROW_BYTES` are
 """
 
 import functools
-import os
+import gzip
 import stat
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from prefdata.arrays import BrokenArray, iter_array
+from prefdata.compressed import compression, open_data
 from prefdata.errors import PrefdataError
 
 Container = Literal["jsonl", "json", "parquet", "meta"]
@@ -43,31 +46,53 @@ class Probed(msgspec.Struct, frozen=True):
 
     container: Container
     bom: bool = False
+    # Compressed files are read from their beginning only; byte ranges make no sense in them.
+    compressed: bool = False
 
 
 def probe(path: Path) -> Probed:
     """Tell the container of a file. Raises PrefdataError when it holds no rows at all."""
-    status = os.stat(path)
+    status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise PrefdataError(f"{path}: is a folder, a data file is needed here.")
     if not stat.S_ISREG(status.st_mode):
         raise PrefdataError(f"{path}: is not a regular file; a data file on a disk is needed here.")
-    with open(path, "rb") as stream:
+    packed = compression(path) is not None
+    with reading(path) as stream:
         head = stream.read(_PROBE_BYTES)
     if head.startswith(b"PAR1"):
+        if packed:
+            raise PrefdataError(
+                f"{path}: a compressed parquet file; unpack it first (parquet compresses itself)."
+            )
         return Probed("parquet")
     bom = head.startswith(BOM)
     text = head[3:] if bom else head
     _refuse(path, text)
     stripped = text.lstrip()
     if stripped.startswith(b"["):
-        return Probed("jsonl" if _lists_per_line(stripped) else "json", bom)
+        return Probed("jsonl" if _lists_per_line(stripped) else "json", bom, packed)
     if stripped.startswith(b"{") and not _first_line_is_row(stripped):
         # One object over several lines: a mixture, or a single row written for people.
-        return Probed("meta" if _is_meta(path, status.st_size) else "json", bom)
-    if stripped.startswith(b"{") and b"\n" not in stripped.strip() and _is_meta(path, status.st_size):
-        return Probed("meta", bom)
-    return Probed("jsonl", bom)
+        return Probed("meta" if not packed and _is_meta(path, status.st_size) else "json", bom, packed)
+    if stripped.startswith(b"{") and b"\n" not in stripped.strip() and not packed:
+        return Probed("meta" if _is_meta(path, status.st_size) else "jsonl", bom)
+    return Probed("jsonl", bom, packed)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked. Raises PrefdataError where packed data is damaged."""
+    with open_data(path) as stream:
+        try:
+            yield stream
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise PrefdataError(f"{path}: damaged gzip data ({error}); fetch it again.") from error
+        except OSError as error:
+            # pyarrow's word for damaged zstd data is an OSError without a number.
+            if error.errno is not None:
+                raise
+            raise PrefdataError(f"{path}: damaged zstd data ({error}); fetch it again.") from error
 
 
 def _refuse(path: Path, text: bytes) -> None:
@@ -81,8 +106,10 @@ def _refuse(path: Path, text: bytes) -> None:
         raise PrefdataError(f"{path}: starts with {count} NUL bytes; the file is damaged, fetch it again.")
     if text.startswith(b"version https://git-lfs"):
         raise PrefdataError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`.")
-    if text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")):
-        raise PrefdataError(f"{path}: a compressed file; unpack it first.")
+    if text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
+        raise PrefdataError(
+            f"{path}: a compressed file; unpack it first (.gz and .zst are read as they are)."
+        )
     if text.lstrip()[:1] not in (b"{", b"["):
         start = text.lstrip()[:40].decode("utf-8", "replace")
         raise PrefdataError(
@@ -117,8 +144,9 @@ def _is_meta(path: Path, size: int) -> bool:
 def raw_rows(path: Path, container: Container) -> Iterator[Raw]:
     """Every row's bytes. Raises BrokenArray where an array cannot be followed any further."""
     if container == "json":
-        for line, data in iter_array(path, MAX_ROW_BYTES):
-            yield Raw(line, data)
+        with reading(path) as stream:
+            for line, data in iter_array(stream, MAX_ROW_BYTES):
+                yield Raw(line, data)
         return
     if container != "jsonl":
         raise PrefdataError(f"{path}: rows of a {container} file are not text.")
@@ -126,7 +154,7 @@ def raw_rows(path: Path, container: Container) -> Iterator[Raw]:
 
 
 def _lines(path: Path) -> Iterator[Raw]:
-    with open(path, "rb", buffering=256 * 1024) as stream:
+    with reading(path) as stream:
         for number, line in enumerate(iter(functools.partial(stream.readline, MAX_ROW_BYTES), b""), start=1):
             if number == 1 and line.startswith(BOM):
                 line = line[3:]
@@ -150,11 +178,25 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {key: value for key, value in row.items() if value is not None}
+                yield number, _without_none(row)
     except pyarrow.ArrowException as error:
         raise PrefdataError(
             f"{path}: a damaged parquet file ({' '.join(str(error).split())[:200]})."
         ) from error
+
+
+def _without_none(value: Any) -> Any:
+    """Parquet fills every key that any row has; a null there means that the key is absent."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def as_row(value: Any) -> Any:
+    """A bare list of messages (a habit of XTuner's text files) as the row {"messages": ...}; all else unchanged."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "role" in item for item in value):
+        return {"messages": value}
+    return value
 
 
 def head_rows(path: Path, container: Container, limit: int = 32) -> list[dict[str, Any]]:
@@ -168,6 +210,7 @@ def head_rows(path: Path, container: Container, limit: int = 32) -> list[dict[st
                 row = msgspec.json.decode(raw.data)
             except (msgspec.DecodeError, RecursionError, ValueError):
                 continue
+            row = as_row(row)
             if isinstance(row, dict):
                 rows.append(row)
             if len(rows) == limit:

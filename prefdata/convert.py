@@ -7,21 +7,26 @@ complete or not at all.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from prefdata.arrays import BrokenArray
-from prefdata.containers import Container, Raw, parquet_rows, probe, raw_rows
+from prefdata.containers import Container, Raw, as_row, parquet_rows, probe, raw_rows
 from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.formats import BadRow, CannotHold, Format, get
+from prefdata.extract import Extractor
+from prefdata.formats import BadRow, CannotHold, Format, get, writable
 from prefdata.formats.flatten import flatten
-from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.formats.pairing import Policy, pairs_of
+from prefdata.jsonl import atomic_writer
 from prefdata.progress import progress
+from prefdata.records import RankedCandidates, Record
 from prefdata.rules import syntax
+from prefdata.sinks import kind_of, sink
 from prefdata.sniff import sniff
+from prefdata.verify import Verifier
 
 _FIRST = 5
 
@@ -34,6 +39,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     on_loss: Literal["warn", "error"] = "warn"
     flatten_turns: bool = False
     limit: int | None = None
+    # How rankings become pairs; None: they are refused.
+    pairing: Policy | None = None
+    min_gap: float = 0.0
+    container: Literal["jsonl", "json", "parquet"] | None = None
+    extract_images: Path | None = None
+    # Read the result back and compare before it takes its place.
+    verify: bool = False
 
 
 class Count(msgspec.Struct):
@@ -55,6 +67,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     left_out: dict[str, Count] = {}
     unreadable: dict[str, Count] = {}
     has_media: bool = False
+    verified: bool = False
 
     @property
     def unread(self) -> int:
@@ -67,17 +80,23 @@ def convert(source: Path, target: Path, options: Options) -> Outcome:
     writer = get(options.to)
     name, container = _source_format(source, options)
     reader = get(name)
-    _refuse(reader, writer, source, target)
+    _refuse(reader, writer, source, target, options)
     outcome = Outcome(source=name, target=options.to)
+    kind = kind_of(target, options.container, writer.container)
+    work = _Work(source, target, reader, writer, options, outcome, inline=kind == "parquet")
     with atomic_writer(target) as stream, progress(f"convert to {options.to}") as bar:
-        for row in _converted(source, container, reader, writer, options, outcome):
-            _write(stream, row, writer, outcome.written)
-            outcome.written += 1
-            bar.advance()
+        with sink(target, stream, kind) as add:
+            for line, row in _rows(source, container, options, outcome):
+                for written in work.written(line, row):
+                    add(written)
+                    outcome.written += 1
+                    bar.advance()
         if not outcome.written:
             raise PrefdataError(_nothing(source, outcome), exit_code=EXIT_DATA)
-        if writer.container == "json":
-            stream.write(b"\n]\n")
+        if work.verifier is not None:
+            stream.flush()
+            work.verifier.check(Path(stream.name), kind, writer, source)
+            outcome.verified = True
     return outcome
 
 
@@ -90,11 +109,21 @@ def _source_format(source: Path, options: Options) -> tuple[str, Container]:
     return options.source, probe(source).container
 
 
-def _refuse(reader: Format, writer: Format, source: Path, target: Path) -> None:
-    if not set(reader.kinds) & set(writer.kinds):
-        have, need = " or ".join(reader.kinds), " or ".join(writer.kinds)
+def _refuse(reader: Format, writer: Format, source: Path, target: Path, options: Options) -> None:
+    have, need = set(reader.kinds), set(writer.kinds)
+    if not writer.writes:
+        raise PrefdataError(f"`{writer.id}` is only read; choose one of {', '.join(writable())}.")
+    if "ranking" in have and "pair" in need:
+        if have == {"ranking"} and options.pairing is None:
+            raise PrefdataError(
+                f"{source}: rows of `{reader.id}` are rankings; say which pairs to make of them: "
+                "--pairing best-worst, all or adjacent."
+            )
+        have.add("pair")
+    if not have & need:
         raise PrefdataError(
-            f"{source}: rows of `{reader.id}` are {have}s, `{writer.id}` holds {need}s; choose another --to."
+            f"{source}: rows of `{reader.id}` are {'s or '.join(reader.kinds)}s, "
+            f"`{writer.id}` holds {'s or '.join(writer.kinds)}s; choose another --to."
         )
     if target.is_dir():
         raise PrefdataError(f"{target}: is a folder; name the file to write.")
@@ -102,38 +131,75 @@ def _refuse(reader: Format, writer: Format, source: Path, target: Path) -> None:
         raise PrefdataError(f"{target}: source and target are the same file; name another target.")
 
 
-def _converted(
-    source: Path, container: Container, reader: Format, writer: Format, options: Options, outcome: Outcome
-) -> Iterator[dict[str, Any]]:
-    for line, row in _rows(source, container, options, outcome):
+class _Work:
+    """One conversion: a row in, its rows out, and the notes about them."""
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        reader: Format,
+        writer: Format,
+        options: Options,
+        outcome: Outcome,
+        *,
+        inline: bool,
+    ) -> None:
+        self._source, self._reader, self._writer = source, reader, writer
+        self._options, self._outcome, self._inline = options, outcome, inline
+        self._extract = Extractor(options.extract_images, target) if options.extract_images else None
+        self.verifier = Verifier() if options.verify else None
+
+    def written(self, line: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The rows that one row becomes: one, several pairs of a ranking, or none."""
         try:
-            record = reader.to_record(row)
+            record = self._reader.to_record(row)
         except BadRow as error:
-            _note(outcome.unreadable, str(error), line)
-            continue
-        outcome.has_media = outcome.has_media or bool(record.media)
-        flattened = False
-        if options.flatten_turns and not writer.holds.turns:
+            _note(self._outcome.unreadable, str(error), line)
+            return
+        self._outcome.has_media = self._outcome.has_media or bool(record.media)
+        for one in self._paired(record, line):
+            if (found := self._row(one, line)) is not None:
+                yield found
+
+    def _paired(self, record: Record, line: int) -> Sequence[Record]:
+        policy = self._options.pairing
+        if not isinstance(record, RankedCandidates) or policy is None or "ranking" in self._writer.kinds:
+            return [record]
+        pairs = pairs_of(record, policy, self._options.min_gap)
+        if not pairs:
+            self._left_out("a ranking without two answers that differ enough", line)
+        return pairs
+
+    def _row(self, record: Record, line: int) -> dict[str, Any] | None:
+        lost: tuple[str, ...] = ()
+        if self._options.flatten_turns and not self._writer.holds.turns:
             record, flattened = flatten(record)
+            lost = ("turn structure (written as a transcript)",) if flattened else ()
+        if self._extract is not None:
+            record = self._extract(record)
         try:
-            written = writer.from_record(record)
+            written = self._writer.from_record(record, inline=self._inline)
         except CannotHold as error:
-            if options.on_loss == "error":
-                raise PrefdataError(
-                    f"{source}:{line}: `{writer.id}` cannot hold {error}.", exit_code=EXIT_DATA
-                ) from None
-            _note(outcome.left_out, str(error), line)
-            continue
-        lost = (*written.lost, "turn structure (written as a transcript)") if flattened else written.lost
-        if lost and options.on_loss == "error":
-            raise PrefdataError(
-                f"{source}:{line}: `{writer.id}` loses {', '.join(lost)}.", exit_code=EXIT_DATA
-            )
+            self._left_out(str(error), line)
+            return None
+        lost = (*written.lost, *lost)
+        if lost and self._options.on_loss == "error":
+            place = f"{self._source}:{line}"
+            raise PrefdataError(f"{place}: `{self._writer.id}` loses {', '.join(lost)}.", exit_code=EXIT_DATA)
         for name in lost:
-            _note(outcome.lost, name, line)
+            _note(self._outcome.lost, name, line)
         for name in written.ignored:
-            _note(outcome.ignored, name, line)
-        yield written.row
+            _note(self._outcome.ignored, name, line)
+        if self.verifier is not None:
+            self.verifier.expect(record, lost, line)
+        return written.row
+
+    def _left_out(self, why: str, line: int) -> None:
+        if self._options.on_loss == "error":
+            place = f"{self._source}:{line}"
+            raise PrefdataError(f"{place}: `{self._writer.id}` cannot hold {why}.", exit_code=EXIT_DATA)
+        _note(self._outcome.left_out, why, line)
 
 
 def _rows(
@@ -169,7 +235,7 @@ def _texts(source: Path, container: Container) -> Iterator[tuple[int, Raw]]:
 def _decode(raw: Raw) -> tuple[dict[str, Any] | None, str]:
     """(row, "") or (None, why); a blank line is neither."""
     try:
-        row = msgspec.json.decode(raw.data)
+        row = as_row(msgspec.json.decode(raw.data))
         if isinstance(row, dict):
             return row, ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -178,13 +244,6 @@ def _decode(raw: Raw) -> tuple[dict[str, Any] | None, str]:
     if not hits or hits[0].code == "PD005":
         return None, ""
     return None, f"not a JSON row ({hits[0].code})"
-
-
-def _write(stream: BinaryIO, row: dict[str, Any], writer: Format, count: int) -> None:
-    if writer.container == "jsonl":
-        stream.write(encode_row(row))
-    else:
-        stream.write((b",\n" if count else b"[\n") + msgspec.json.encode(row))
 
 
 def _note(table: dict[str, Count], name: str, line: int) -> None:

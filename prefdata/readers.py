@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from prefdata.arrays import BrokenArray
-from prefdata.containers import Container, parquet_rows, probe, raw_rows
+from prefdata.containers import Container, as_row, parquet_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.records import Record
@@ -67,7 +67,7 @@ def _decode(path: Path, line: int, data: bytes, cut: bool) -> dict[str, Any]:
     if cut:
         raise PrefdataError(f"{path}:{line}: the line is too long to be a row; are its newlines lost?")
     try:
-        row = msgspec.json.decode(data)
+        row = as_row(msgspec.json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise PrefdataError(
             f"{path}:{line}: not valid JSON ({error}); run `prefdata validate` for all problems."

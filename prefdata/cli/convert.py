@@ -33,6 +33,23 @@ class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             description="Write a prompt of several turns as a transcript where the target holds one question."
         ),
     ] = False
+    pairing: Annotated[
+        Literal["best-worst", "all", "adjacent"] | None,
+        Meta(description="Which pairs to make of several rated answers."),
+    ] = None
+    min_gap: Annotated[
+        float, Meta(ge=0, description="Smallest difference of a pair's scores (or ranks), with --pairing.")
+    ] = 0.0
+    container: Annotated[
+        Literal["jsonl", "json", "parquet"] | None,
+        Meta(description="How rows lie in DST, instead of the format's habit; names in .parquet say it too."),
+    ] = None
+    extract_images: Annotated[
+        str | None, Meta(description="Write images that are inside the rows into this folder.")
+    ] = None
+    verify: Annotated[
+        bool, Meta(description="Read the result back and compare every record before DST appears.")
+    ] = False
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Read only so many rows.")] = None
     output_format: Annotated[
         Literal["text", "json"], Meta(description="The report, for people or programs.")
@@ -46,6 +63,7 @@ class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     examples="""
     prefdata convert pairs.jsonl pairs-trl.jsonl --to trl
     prefdata convert dpo_en_demo.json pairs.jsonl --to mmpr --flatten-turns
+    prefdata convert ultrafeedback.parquet pairs.jsonl.gz --to trl --pairing best-worst --min-gap 1 --verify
     """,
 )
 def command(config: ConvertConfig) -> int:
@@ -62,6 +80,11 @@ def command(config: ConvertConfig) -> int:
         on_loss=config.on_loss,
         flatten_turns=config.flatten_turns,
         limit=config.limit,
+        pairing=config.pairing,
+        min_gap=config.min_gap,
+        container=config.container,
+        extract_images=Path(config.extract_images) if config.extract_images else None,
+        verify=config.verify,
     )
     source, target = Path(config.src), Path(config.dst)
     outcome = convert(source, target, options)
@@ -73,9 +96,10 @@ def command(config: ConvertConfig) -> int:
 
 
 def _text(outcome: "Outcome", source: Path, target: Path) -> str:
+    proof = ", read back and found equal" if outcome.verified else ""
     lines = [
         f"{source} ({outcome.source}) -> {target} ({outcome.target}): "
-        f"{outcome.read} row{'' if outcome.read == 1 else 's'} read, {outcome.written} written."
+        f"{outcome.read} row{'' if outcome.read == 1 else 's'} read, {outcome.written} written{proof}."
     ]
     lines += _table("left out, not readable", outcome.unreadable)
     lines += _table(f"left out, `{outcome.target}` cannot hold", outcome.left_out)

@@ -31,6 +31,22 @@ _BUILT_IN = {
     "lf-alpaca": "lf_alpaca:LfAlpaca",
     "swift": "swift:Swift",
     "xtuner-pref": "xtuner_pref:XtunerPref",
+    "rlaifv": "flat:RlaifV",
+    "spavl": "flat:SpaVl",
+    "povid": "povid:Povid",
+    "vlfeedback": "vlfeedback:VlFeedback",
+    "nectar": "transcript:Nectar",
+    "ultrafeedback": "ultrafeedback:UltraFeedback",
+    "hh": "transcript:Hh",
+    "vlrb": "benches:Vlrb",
+    "rewardbench": "flat:RewardBench",
+    "rmbench": "benches:RmBench",
+    "pku": "either:Pku",
+    "llmbar": "either:LlmBar",
+    "turbo-alignment": "turbo:Turbo",
+    "lf-v1": "lf_v1:LfV1",
+    "rlvr": "asked:Rlvr",
+    "llava-eval": "asked:LlavaEval",
 }
 
 

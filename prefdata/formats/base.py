@@ -7,6 +7,7 @@ becomes a record. The decision to question: two faces of the same reading instea
 tolerance, everything else needs certainty, and a single reader would do neither well.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -107,6 +108,7 @@ class View(msgspec.Struct, kw_only=True):
     media: list[Found] = []
     # The rejected side's own media, where the format has them.
     rejected_media: list[Found] | None = None
+    # Answers of a ranking, in the row's order.
     candidates: list[Choice] = []
     # A labelled answer stands under `chosen` when it is wanted, else under `rejected`.
     label: bool | None = None
@@ -228,9 +230,19 @@ class Format:
         from prefdata.formats.holding import check_holds, unheld
 
         check_holds(self, record, inline)
+        # A key that means something else in the target would be read as content there.
+        clashing = self.reserved.intersection(record.meta)
+        if clashing:
+            meta = {key: value for key, value in record.meta.items() if key not in clashing}
+            record = msgspec.structs.replace(record, meta=meta)
         written = self.write(record)
-        missing = unheld(self, record)
+        missing = (*sorted(clashing), *unheld(self, record))
         return msgspec.structs.replace(written, lost=(*written.lost, *missing)) if missing else written
+
+    @functools.cached_property
+    def reserved(self) -> frozenset[str]:
+        """Keys that mean something in a row of this format."""
+        return self.content_keys | {field.encode_name for field in msgspec.structs.fields(self.row)}
 
     def recognise(self, row: dict[str, Any]) -> str | None:
         """Why a row that no built-in format knows is of this format; for formats added by other packages."""

@@ -9,12 +9,23 @@ from collections.abc import Iterable
 
 import msgspec
 
-from prefdata.records import Media, MediaKind, MediaRef, Message, Part, Text, place_media, unplaced
+from prefdata.records import (
+    Media,
+    MediaKind,
+    MediaRef,
+    Message,
+    Part,
+    Text,
+    merge_text,
+    place_media,
+    unplaced,
+)
 
 # XComposer writes "Image 1 <ImageHere>; " for several images; the code looks only at the marker. All three spellings
 # that occur in its files are read, the documented one is written.
 _IXC_LABELLED = re.compile(r"Image ?(\d+)\s?:? ?<ImageHere>; ?|<ImageHere>")
 IMAGE = "<image>"
+_NUMBERED = re.compile(r"<image(\d+)>")
 IXC = "<ImageHere>"
 MARKERS: dict[MediaKind, str] = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
 
@@ -57,6 +68,20 @@ class Splitter:
             end = stop
         parts.append(Text(text[end:]))
         return tuple(part for part in parts if not isinstance(part, Text) or part.text)
+
+
+def numbered(text: str, count: int) -> tuple[Part, ...] | None:
+    """Parts of a text that names its images (`<image1>`), as far as there are so many; None: it does not."""
+    found = list(_NUMBERED.finditer(text))
+    if IMAGE in text or not found or any(not 1 <= int(match[1][:6]) <= count for match in found):
+        return None
+    parts: list[Part] = []
+    end = 0
+    for match in found:
+        parts += [Text(text[end : match.start()]), MediaRef(int(match[1]) - 1)]
+        end = match.end()
+    parts.append(Text(text[end:]))
+    return merge_text(tuple(parts))
 
 
 def in_reading_order(

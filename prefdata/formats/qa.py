@@ -1,7 +1,8 @@
 """`qa`: a question with its reference `answer` (to be sampled and judged), or with a `chosen` to be continued.
 
 `answer` is one text or a list of equally valid forms; a number is taken as its text. Rows without any answer may be
-sampled but not judged. The same image conventions as `mmpr`.
+sampled but not judged. The same image conventions as `mmpr`;
+`<image1>` and so on, by which some sets name their images, are read and written as `<image>`.
 """
 
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
-from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join
+from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join, numbered
 from prefdata.formats.fields import (
     blank_media,
     extras,
@@ -53,6 +54,11 @@ class Qa(Format):
         """The row with places."""
         media = media_of(row, "image")
         splitter = Splitter([found.media for found in media], {"image": IMAGE})
+        asked = user_turn(row, "question", splitter)
+        slots = splitter.found
+        if asked and (parts := numbered(asked[0].text, len(media))) is not None:
+            asked = [msgspec.structs.replace(asked[0], parts=parts)]
+            slots = {"image": len(media)}
         answer, chosen, kind, options = (
             row.get("answer"),
             row.get("chosen"),
@@ -61,12 +67,12 @@ class Qa(Format):
         )
         return View(
             kind="question",
-            prompt=plain_turn(row, "system_prompt", "system") + user_turn(row, "question", splitter),
+            prompt=plain_turn(row, "system_prompt", "system") + asked,
             media=media,
             blank_media=blank_media(row, "image"),
             front=len(media) == 1,
-            slots=splitter.found,
-            answer=tuple(_forms(answer)),
+            slots=slots,
+            answer=tuple(answer_forms(answer)),
             answer_type=kind if isinstance(kind, str) else None,
             options=tuple(item for item in options if isinstance(item, str))
             if isinstance(options, list)
@@ -117,7 +123,8 @@ class Qa(Format):
         )
 
 
-def _forms(answer: Any) -> list[str]:
+def answer_forms(answer: Any) -> list[str]:
+    """Every valid form of a reference answer; a number is taken as its text."""
     if isinstance(answer, str):
         return [answer] if answer else []
     if isinstance(answer, bool):

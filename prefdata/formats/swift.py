@@ -121,6 +121,7 @@ class Swift(Format):
 
     def write(self, record: PreferencePair | Conversation | LabelledAnswer) -> Written:
         """The row of a pair, conversation or labelled answer."""
+        answer: tuple[Message, ...]
         if isinstance(record, Conversation):
             prompt, answer = record.messages, ()
         else:

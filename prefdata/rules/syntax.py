@@ -13,12 +13,12 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
-from prefdata.containers import Raw
+from prefdata.containers import Raw, as_row
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import Format
 
 _TRAILING = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
-_LISTS = ("image", "images", "video", "videos", "audio", "audios")
+LISTS = ("image", "images", "video", "videos", "audio", "audios")
 # Deeper than any format; msgspec and json give up at the interpreter's own limit.
 _TOO_DEEP = (RecursionError,)
 
@@ -39,7 +39,7 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
             Hit("PD002", detail=f"byte {data[error.start]:#04x} at byte {error.start + 1} of the row")
         ]
     try:
-        value = msgspec.json.decode(data)
+        value = as_row(msgspec.json.decode(data))
     except _TOO_DEEP:
         return None, [Hit("PD009")]
     except (msgspec.DecodeError, ValueError) as error:
@@ -115,7 +115,7 @@ def _struct(fmt: Format, value: dict[str, Any], struct: type[msgspec.Struct], pl
             continue
         wrong = next((key for key, right in fmt.misspelt.items() if right == name and key in value), None)
         if wrong is not None and wrong not in fmt.content_keys:
-            if field.required or name in _LISTS:
+            if field.required or name in LISTS:
                 yield Hit("PD023", f"{place}.{wrong}" if place else wrong, f"`{wrong}` should be `{name}`")
         elif field.required:
             yield Hit("PD021", where)
@@ -136,7 +136,7 @@ def _value(fmt: Format, value: Any, kind: Any, place: str) -> Iterator[Hit]:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0].replace("`", "")
-        code = "PD025" if place in _LISTS and isinstance(value, str | list) else "PD022"
+        code = "PD025" if place in LISTS and isinstance(value, str | list) else "PD022"
         yield Hit(code, place, f"{problem[0].lower()}{problem[1:]} ({detail(value, 40)})")
 
 

@@ -68,7 +68,7 @@ def test_hostile_rows_are_findings_and_the_others_are_checked(
         (GOOD.decode().encode("utf-16"), "UTF-16"),
         (b"", "empty"),
         (b'{"question":"Q?","chosen":"a","rej', "no readable row"),
-        (b"\x1f\x8b\x08\x00", "compressed"),
+        (b"\x1f\x8b\x08\x00", "damaged gzip data"),
         (b"PAR1 and no more", "parquet"),
     ],
 )
