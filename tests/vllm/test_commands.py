@@ -55,10 +55,10 @@ def test_dropout_ntp_makes_valid_pairs(smollm2: Path, tmp_path: Path) -> None:
             "--out-dir",
             out,
         ),
-        *("--max-new-tokens", "64", "--session-len", "1024"),
+        *("--max-new-tokens", "64", "--session-len", "1024", "--keep-truncated"),
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "" or "VLLM" not in done.stdout
+    assert json.loads(done.stdout)["kept"] > 0  # vLLM's own words go elsewhere
     pairs = only(out, "pairs.jsonl")
     half = answer[: len(answer) // 3]
     dropped = rows_of(only(out, "dropped.jsonl"))
@@ -109,4 +109,5 @@ def test_ctrl_c_leaves_no_process_and_loses_nothing(smollm2: Path, tmp_path: Pat
     samples = rows_of(only(out, "samples.jsonl"))
     assert len(samples) == 4 * len(QUESTIONS)
     assert {str(row["question_orig"]) for row in samples} == {row["question"] for row in QUESTIONS}
-    assert run("validate", only(out, "pairs.jsonl")).returncode == 0
+    # An answer that Ctrl-C cut short would be one that ended for another reason.
+    assert {row["finish_reason"] for row in samples} <= {"stop", "length"}
