@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from prefdata.arrays import BrokenArray
+from prefdata.blocks import Block, lines_of
 from prefdata.containers import Raw
 from prefdata.findings import Chosen, Hit
 from prefdata.formats.base import Format, Signature
+from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
 
@@ -39,38 +41,87 @@ def _suspicious(data: bytes) -> bool:
 
 
 class Tally:
-    """What a range of rows adds up to."""
+    """What a range of rows adds up to. Lines count from the beginning of the range."""
 
-    def __init__(self, duplicates: Duplicates) -> None:
-        self.rows = 0
+    def __init__(self) -> None:
+        self.rows = self.lines = 0
         self.counts: dict[str, int] = {}
         self.hits: list[tuple[int, Hit]] = []
         self.lengths = length.Lengths()
-        self.duplicates = duplicates
+        self.duplicates = Duplicates()
         # Line of the first row whose image is written as a text, as a list.
-        self.image_types: dict[type, int] = {}
+        self.image_types: dict[str, int] = {}
 
-    def merge(self, other: "Tally") -> None:
-        """Add the tally of the range that follows this one."""
-        self.rows += other.rows
+    def merge(self, other: "Tally", file: int) -> None:
+        """Add the tally of the range that follows this one in the same file."""
         for code, count in other.counts.items():
             self.counts[code] = self.counts.get(code, 0) + count
-        self.hits += other.hits
+        self.hits += [(self.lines + line, hit) for line, hit in other.hits]
         self.lengths.add(other.lengths)
-        self.duplicates.merge(other.duplicates)
-        self.image_types = other.image_types | self.image_types
+        self.duplicates.merge(other.duplicates, file, self.lines)
+        moved = {kind: self.lines + line for kind, line in other.image_types.items()}
+        self.image_types = moved | self.image_types
+        self.rows += other.rows
+        self.lines += other.lines
 
 
 class FileCheck:
     """Checks the rows of one file (or one range of it)."""
 
     def __init__(
-        self, fmt: Format, checker: image.ImageChecker, tally: Tally, file: int, wanted: Chosen, keep: int
+        self, fmt: Format, checker: image.ImageChecker, tally: Tally, wanted: Chosen, keep: int
     ) -> None:
         self._format, self._checker, self.tally = fmt, checker, tally
-        self._file, self._wanted, self._keep = file, wanted, keep
+        self._wanted, self._keep = wanted, keep
         self._decode = msgspec.json.Decoder(fmt.row).decode
         self._pairs = "pair" in fmt.kinds
+        self._scan = SCANNERS.get(fmt.id)
+        # Misspelt optional keys, which the struct would skip.
+        self._misspelt = [
+            f'"{wrong}"'.encode() for wrong, right in fmt.misspelt.items() if right in syntax.LISTS
+        ]
+
+    def block(self, block: Block) -> None:
+        """Check some whole lines."""
+        tally, first = self.tally, self.tally.lines + 1
+        if block.cut:
+            tally.lines += 1
+            self.explain(Raw(first, block.data, cut=True))
+        elif self._scan is None:
+            for line in lines_of(block.data):
+                tally.lines += 1
+                self.raw(Raw(tally.lines, line, ended=line.endswith(b"\n")))
+        else:
+            self._scanned(block.data, first, *self._scan(block.data, first, self._checker.looks))
+
+    def _scanned(
+        self,
+        data: bytes,
+        first: int,
+        lines: int,
+        keys: bytes,
+        places: bytes,
+        closer: list[tuple[int, int, int]],
+        references: list[tuple[int, str]],
+        text_at: int,
+        longer: int,
+        shorter: int,
+        equal: int,
+    ) -> None:
+        """Take over what the compiled scanner accepted, and look at the rest."""
+        tally = self.tally
+        tally.lines += lines
+        tally.rows += len(keys) // 8
+        tally.duplicates.add_packed(keys, places)
+        tally.lengths.add(length.Lengths(longer, shorter, equal))
+        if text_at >= 0:
+            tally.image_types.setdefault("text", first + text_at)
+        for index, uri in references:
+            for code, what in self._checker.check(uri):
+                self._hit(first + index, Hit(code, "image", what))
+        for index, start, end in closer:
+            line = data[start:end]
+            self.raw(Raw(first + index, line, ended=line.endswith(b"\n")))
 
     def raw(self, raw: Raw) -> None:
         """Check a row of text."""
@@ -83,7 +134,8 @@ class FileCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             self.explain(raw)
             return
-        signature = self._format.signature(row) if self._format.clean(row) and not _suspicious(data) else None
+        doubtful = _suspicious(data) or any(wrong in data for wrong in self._misspelt)
+        signature = None if doubtful or not self._format.clean(row) else self._format.signature(row)
         if signature is None or (signature[0] and pair.may_refuse(signature[2])):
             self.explain(raw)
             return
@@ -124,7 +176,7 @@ class FileCheck:
 
     def _count_in(self, row: Any, signature: Signature, line: int) -> None:
         """What whole-file rules need of a row that has its format's shape."""
-        self.tally.duplicates.add(signature, self._file, line)
+        self.tally.duplicates.add(signature, line)
         if self._pairs and signature[3]:
             longer = len(signature[2]) - len(signature[3])
             if longer > 0:
@@ -133,8 +185,8 @@ class FileCheck:
                 self.tally.lengths.shorter += 1
             else:
                 self.tally.lengths.equal += 1
-        kind = getattr(row, "image", None).__class__
-        if kind is not _NONE and kind not in self.tally.image_types:
+        kind = _IMAGE_TYPES.get(getattr(row, "image", None).__class__)
+        if kind is not None and line < self.tally.image_types.get(kind, line + 1):
             self.tally.image_types[kind] = line
 
     def broken(self, error: BrokenArray) -> None:
@@ -146,9 +198,9 @@ class FileCheck:
         if bom:
             self._hit(1, Hit("PD004"))
         lines = self.tally.image_types
-        if str in lines and list in lines:
-            what = f"a text on line {lines[str]}, a list on line {lines[list]}"
-            self._hit(max(lines[str], lines[list]), Hit("PD024", "image", what))
+        if len(lines) > 1:
+            what = f"a text on line {lines['text']}, a list on line {lines['list']}"
+            self._hit(max(lines.values()), Hit("PD024", "image", what))
         for hit in self.tally.lengths.hits():
             self._hit(1, hit)
 
@@ -160,7 +212,7 @@ class FileCheck:
             self.tally.hits.append((line, hit))
 
 
-_NONE = type(None)
+_IMAGE_TYPES = {str: "text", list: "list"}
 _NEED_ALL_TURNS = frozenset({"PD102", "PD103", "PD106", "PD206"})
 
 

@@ -16,14 +16,16 @@ from typing import Any
 import msgspec
 
 from prefdata.arrays import BrokenArray
+from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
-from prefdata.containers import parquet_rows, probe, raw_rows
+from prefdata.containers import Container, parquet_rows, probe, raw_rows, reading
 from prefdata.errors import PrefdataError, from_os_error
 from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.mixtures.meta import decode_meta, make_source
 from prefdata.progress import progress
+from prefdata.ranges import Range, how_many, over_processes
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
@@ -34,7 +36,8 @@ _SUFFIXES = (".json", ".jsonl", ".parquet")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to validate. `keep` is how many findings of each code are kept with their places; all are counted."""
+    """How to validate. `keep` is how many findings of each code are kept with their places (all are counted),
+    `workers` the number of processes (None: all cores for large files)."""
 
     format: str | None = None
     images: Tier = "header"
@@ -42,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     keep: int = 10_000
+    workers: int | None = None
 
 
 class FileReport(msgspec.Struct, kw_only=True):
@@ -99,6 +103,10 @@ def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
         yield path, True
 
 
+def _megabytes(size: int) -> int:
+    return size // 1_000_000
+
+
 class _Work:
     """The state of one validation: the files done, and what is told about them."""
 
@@ -137,27 +145,17 @@ class _Work:
         if (path.resolve(), root) in self.done:
             return next((file.rows for file in self.result.files if file.path == str(path)), 0)
         self.done.add((path.resolve(), root))
-        container = probe(path).container
-        tally = Tally(self.duplicates)
+        probed = probe(path)
         number = len(self.result.files)
+        tally = Tally()
         checker = ImageChecker(root, path.parent, self.options.images)
-        check = FileCheck(get(format_id), checker, tally, number, self.wanted, self.options.keep)
-        with progress(f"validate {path.name}", None) as bar:
-            if container == "parquet":
-                for count, (line, row) in enumerate(parquet_rows(path), start=1):
-                    check.record(line, row)
-                    if count % 4096 == 0:
-                        bar.advance(4096)
-            else:
-                try:
-                    for count, raw in enumerate(raw_rows(path, container), start=1):
-                        check.raw(raw)
-                        if count % 4096 == 0:
-                            bar.advance(4096)
-                except BrokenArray as error:
-                    check.broken(error)
-            bar.advance(tally.rows - bar.done)
-        check.finish(probe(path).bom)
+        check = FileCheck(get(format_id), checker, tally, self.wanted, self.options.keep)
+        if probed.container == "jsonl":
+            self._lines(path, probed.compressed, format_id, root, number, check)
+        else:
+            self._rows(path, probed.container, check)
+        check.finish(probed.bom)
+        self.duplicates.merge(tally.duplicates, number, 0)
         self.result.files.append(
             FileReport(path=str(path), format=format_id, rows=tally.rows, bytes=path.stat().st_size)
         )
@@ -167,6 +165,57 @@ class _Work:
         for line, hit in tally.hits:
             self._keep(number, line, hit)
         return tally.rows
+
+    def _lines(
+        self,
+        path: Path,
+        compressed: bool,
+        format_id: str,
+        root: Path | None,
+        number: int,
+        check: FileCheck,
+    ) -> None:
+        """JSON lines, in blocks; a large file over several processes."""
+        size = path.stat().st_size
+        workers = 1 if compressed else how_many(self.options.workers, size)
+        with progress(f"validate {path.name}", _megabytes(size) if not compressed else None, "MB") as bar:
+            if workers > 1:
+                whole = Range(
+                    path=str(path.absolute()),
+                    format=format_id,
+                    root=str(root.absolute()) if root is not None else None,
+                    tier=self.options.images,
+                    select=self.options.select,
+                    ignore=self.options.ignore,
+                    keep=self.options.keep,
+                    start=0,
+                    stop=size,
+                )
+                for work, part in over_processes(whole, workers):
+                    check.tally.merge(part, number)
+                    bar.advance(_megabytes(work.stop) - bar.done)
+                return
+            done = 0
+            with reading(path) as stream:
+                for block in blocks(stream):
+                    check.block(block)
+                    done += len(block.data)
+                    bar.advance(_megabytes(done) - bar.done)
+
+    def _rows(self, path: Path, container: Container, check: FileCheck) -> None:
+        """Rows of an array or a parquet file."""
+        with progress(f"validate {path.name}", None) as bar:
+            try:
+                if container == "parquet":
+                    for line, row in parquet_rows(path):
+                        check.record(line, row)
+                        bar.advance()
+                else:
+                    for raw in raw_rows(path, container):
+                        check.raw(raw)
+                        bar.advance()
+            except BrokenArray as error:
+                check.broken(error)
 
     def _mixture(self, path: Path) -> None:
         try:

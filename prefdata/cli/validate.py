@@ -34,6 +34,10 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     ] = ()
     ignore: Annotated[tuple[str, ...], Meta(description="Not these codes, or codes beginning so.")] = ()
     strict: Annotated[bool, Meta(description="Warnings count as errors for the exit code.")] = False
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        Meta(description="Processes for JSON lines. Default: all cores for large files, one for small ones."),
+    ] = None
     max_findings: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Places shown per code, 0 for all. Default: 5 in text, all in JSON."),
@@ -70,6 +74,7 @@ def command(config: ValidateConfig) -> int:
         image_root=root,
         select=config.select,
         ignore=config.ignore,
+        workers=config.workers,
     )
     report = validate([Path(path) for path in config.paths], options)
     for sentence in report.unreadable:

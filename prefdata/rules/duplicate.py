@@ -1,79 +1,77 @@
 """PD5xx: rows that repeat or contradict each other, anywhere in the whole input.
 
-A row is a 64-bit XXH3 key and its place: 16 bytes. The two sides of a pair enter the key symmetrically and its lowest
-bit says which one is chosen, so a repeated pair has the same key and a contradictory one differs in that bit alone.
-Ranges are merged by joining their arrays. A false match has a chance of about n²/2⁶⁴ (one in four million at 3 million
-rows).
+A row is a 64-bit key (`rowscan.key`) and its line: 16 bytes. Ranges are merged by joining their arrays. A false match
+has a chance of about n²/2⁶⁴ (one in two million at 3 million rows).
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
-
-import xxhash
 
 from prefdata.findings import Hit
 from prefdata.formats.base import Signature
+from prefdata.rowscan import key
 
-_MASK = 0xFFFF_FFFF_FFFF_FFFF
-# Keys are looked through in slices of this many at most, so that the dictionary stays small beside the arrays.
-_SLICE = 1_000_000
-_LINE_BITS = 40
-
-
-def key(signature: Signature) -> int:
-    """The 64-bit key of a row."""
-    media, prompt, chosen, rejected = signature
-    start = xxhash.xxh3_64_intdigest(f"{media}\0{prompt}".encode())
-    a = xxhash.xxh3_64_intdigest(chosen.encode(), start)
-    if not rejected:
-        return a & ~1
-    b = xxhash.xxh3_64_intdigest(rejected.encode(), start)
-    return ((a + b) & _MASK & ~1) | (a < b)
+# Keys are looked through in slices of this many at most, so that the set stays small beside the arrays.
+_SLICE = 500_000
 
 
 class Duplicates:
-    """Keys and places of the rows seen, in order."""
+    """Keys and lines of the rows seen, in the order of files and nearly in that of lines."""
 
     def __init__(self) -> None:
-        self.keys, self.places = array("Q"), array("Q")
+        self.keys, self.lines = array("Q"), array("Q")
+        # (index of the first row, file, lines before the range) of each range.
+        self._ranges: list[tuple[int, int, int]] = [(0, 0, 0)]
 
-    def add(self, signature: Signature, file: int, line: int) -> None:
+    def add(self, signature: Signature, line: int) -> None:
         """Remember a row."""
         self.keys.append(key(signature))
-        self.places.append(file << _LINE_BITS | line)
+        self.lines.append(line)
 
-    def merge(self, other: "Duplicates") -> None:
-        """Take the rows of the next range."""
+    def add_packed(self, keys: bytes, lines: bytes) -> None:
+        """Remember rows whose keys and lines come as 64-bit numbers."""
+        self.keys.frombytes(keys)
+        self.lines.frombytes(lines)
+
+    def merge(self, other: "Duplicates", file: int, before: int) -> None:
+        """Take the rows of a range of `file` that begins after so many lines, itself of one range or more."""
+        self._ranges += [(len(self.keys) + index, file, before + lines) for index, _, lines in other._ranges]
         self.keys.extend(other.keys)
-        self.places.extend(other.places)
+        self.lines.extend(other.lines)
 
     def hits(self, names: list[str]) -> Iterator[tuple[int, int, Hit]]:
         """(file, line, hit) of every row that repeats or contradicts an earlier one."""
+        wanted = self._repeated()
+        if not wanted:
+            return
+        rows = sorted(
+            (*self._place(index), number) for index, number in enumerate(self.keys) if number >> 1 in wanted
+        )
+        first: dict[int, tuple[int, int]] = {}
+        for file, line, number in rows:
+            code = "PD501" if number in first else "PD502"
+            earlier = first.get(number) or first.get(number ^ 1)
+            if earlier is None:
+                first[number] = (file, line)
+                continue
+            other, place = earlier
+            yield file, line, Hit(code, "", f"line {place}" if other == file else f"{names[other]}:{place}")
+
+    def _repeated(self) -> set[int]:
+        """Halves of keys (without the lowest bit) that occur more than once."""
         parts = len(self.keys) // _SLICE + 1
-        found = []
+        repeated: set[int] = set()
         for part in range(parts):
-            first: dict[int, int] = {}
-            for index, number in enumerate(self.keys):
-                # The slice is chosen by high bits, which a pair and its contradiction share.
-                if parts > 1 and (number >> 1) % parts != part:
-                    continue
-                if number in first:
-                    found.append((index, first[number], "PD501"))
-                elif number ^ 1 in first:
-                    found.append((index, first[number ^ 1], "PD502"))
-                else:
-                    first[number] = index
-        for index, earlier, code in sorted(found):
-            file, line = self._place(index)
-            other, place = self._place(earlier)
-            yield (
-                file,
-                line,
-                Hit(
-                    code, "", f"{'line' if other == file else names[other] + ':'} {place}".replace(": ", ":")
-                ),
-            )
+            halves = [number >> 1 for number in self.keys if parts == 1 or (number >> 1) % parts == part]
+            if len(set(halves)) < len(halves):
+                seen: set[int] = set()
+                for half in halves:
+                    if half in seen:
+                        repeated.add(half)
+                    seen.add(half)
+        return repeated
 
     def _place(self, index: int) -> tuple[int, int]:
-        place = self.places[index]
-        return place >> _LINE_BITS, place & (1 << _LINE_BITS) - 1
+        _, file, before = self._ranges[bisect_right(self._ranges, index, key=lambda each: each[0]) - 1]
+        return file, before + self.lines[index]

@@ -17,6 +17,8 @@ class ImageChecker:
 
     def __init__(self, root: Path | None, base: Path, tier: images.Tier) -> None:
         self._root, self._base, self._tier = root, base, tier
+        # With this off only the spelling of references matters.
+        self.looks = tier != "none"
         self._known: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def check(self, uri: str) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,6 @@ from prefdata.containers import Raw
 from prefdata.findings import Chosen
 from prefdata.formats import get
 from prefdata.rules import row_hits, syntax
-from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
 
 PIECES = (
@@ -76,8 +75,8 @@ class Spy(FileCheck):
 def hits_of_both(format_id: str, row: dict[str, Any]) -> tuple[bool, list[str]]:
     """Whether the fast path accepted, and the codes of the slow path."""
     fmt = get(format_id)
-    tally = Tally(Duplicates())
-    check = Spy(fmt, ImageChecker(None, Path(), "none"), tally, 0, Chosen(), 100)
+    tally = Tally()
+    check = Spy(fmt, ImageChecker(None, Path(), "none"), tally, Chosen(), 100)
     check.raw(Raw(1, msgspec.json.encode(row)))
     found = [hit.code for hit in (*syntax.shape(fmt, row), *row_hits(fmt.view(row), fmt, row))]
     found += ["PD416"] * len(fmt.view(row).blank_media)

@@ -1,0 +1,64 @@
+"""A file over several processes gives the report of one process; a lost worker is a sentence."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from prefdata.blocks import blocks
+from prefdata.validate import Options, Report, validate
+
+
+def sample(folder: Path) -> Path:
+    """600 rows of which some are broken, repeated or contradicted, far apart."""
+    rows = [{"question": f"{n}?", "chosen": f"It is {n}", "rejected": f"It is {n + 1}"} for n in range(600)]
+    rows[590] = rows[3]
+    rows[410] = rows[7] | {"chosen": rows[7]["rejected"], "rejected": rows[7]["chosen"]}
+    rows[300] = {"question": "Why?", "chosen": "因为。", "rejected": "因为"}
+    rows[100] = rows[100] | {"image": ["a.png"], "question": "<image>?"}
+    rows[500] = rows[500] | {"image": "a.png"}
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    lines[200] = '{"question": "cut'
+    lines[201] = ""
+    file = folder / "pairs.jsonl"
+    file.write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    return file
+
+
+def without_time(report: Report) -> Report:
+    return msgspec.structs.replace(report, seconds=0.0)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_make_no_difference(tmp_path: Path, workers: int) -> None:
+    file = sample(tmp_path)
+    alone = validate([file, file.parent / "pairs.jsonl"], Options(images="none", workers=1))
+    team = validate([file, file.parent / "pairs.jsonl"], Options(images="none", workers=workers))
+    assert without_time(team) == without_time(alone)
+    assert {"PD004", "PD005", "PD001", "PD204", "PD501", "PD502", "PD024"} <= set(alone.counts)
+    places = {found.code: (found.line, found.message) for found in alone.findings}
+    assert places["PD501"] == (591, "the same row again, first at line 4")
+    assert places["PD502"][0] == 411
+    assert "line 8:" in places["PD502"][1]
+
+
+@pytest.mark.parametrize("step", [1, 7, 50])
+def test_ranges_share_no_line_and_miss_none(step: int) -> None:
+    data = b"one\ntwo\n\nthree\nfour, which is longer\nlast"
+    found = b""
+    for start in range(0, len(data), step):
+        found += b"".join(each.data for each in blocks(io.BytesIO(data), start, min(start + step, len(data))))
+    assert found == data
+
+
+def test_a_killed_worker_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\nkill -9 $$\n")
+    fake.chmod(0o755)
+    file = sample(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    report = validate([file], Options(images="none", workers=2))
+    assert "was killed by SIGKILL; is the memory full?" in report.unreadable[0]
