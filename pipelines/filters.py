@@ -14,7 +14,10 @@ _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _THING = r"(?:image|picture|photo|photograph|figure|screenshot|diagram|visual)s?"
 _GIVEN = r"(?:provided|attached|uploaded|given|shared|included|available|visible|loaded)"
-_UNABLE = r"(?:can(?:no|['’]?)t|can not|could not|couldn['’]t|unable to|not able to|no access to|(?:not|n['’]t) have access to)"
+_UNABLE = (
+    r"(?:can(?:no|['’]?)t|can not|could not|couldn['’]t|unable to|not able to"
+    r"|no access to|(?:not|n['’]t) have access to)"
+)
 _COMMENTARY = re.compile(
     "|".join(
         (
