@@ -11,11 +11,14 @@ must be a token prefix of the whole; a template or tokenizer for which that fail
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.mixtures import Mixture, epoch, load
 from prefdata.progress import progress
+from prefdata.readers import read_rows
 from prefdata.records import (
     Conversation,
     LabelledAnswer,
@@ -35,23 +38,35 @@ from trainers.trees import BadRow, Branch, Tree
 
 @dataclass
 class Grown:
-    """All trees of a run, with what was noticed on the way."""
+    """All trees of a run, source after source, each row once; and what was noticed on the way."""
 
+    mixture: Mixture
     trees: list[Tree] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    """Usable rows by source."""
     skipped: list[str] = field(default_factory=list)
     ends_added: int = 0
     """Answers whose template writes no end-of-turn token, so that one was appended."""
 
+    def order(self, seed: int, number: int) -> list[int]:
+        """Tree numbers of one epoch: exactly the rows that `prefdata mix plan` counts and `mix write` writes."""
+        starts = [0, *accumulate(self.rows)]
+        return [starts[source] + row for source, row in epoch(self.mixture, seed, number, self.rows)]
+
 
 def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
-    """Read the data and make its trees, in the mixture's order."""
-    grown = Grown()
+    """Read the data and make its trees, in the mixture's order. How often each is used is left to the plan."""
+    root = Path(config.image_root) if config.image_root else None
+    grown = Grown(load(Path(config.data), root))
     limit = config.max_length or opened.max_length
     maker = TreeMaker(opened, pixels, config.stage != "sft", limit, grown)
     with progress("trees", unit="rows") as bar:
-        for place, record, folder, root in _records(config):
+        grown.rows = [0] * len(grown.mixture.sources)
+        for number, place, record in _records(grown.mixture):
+            source = grown.mixture.sources[number]
             try:
-                grown.trees.append(maker.tree(record, place, folder, root))
+                grown.trees.append(maker.tree(record, place, source.annotation.parent, source.root))
+                grown.rows[number] += 1
             except BadRow as error:
                 if config.on_bad_row == "fail":
                     hint = "mend the row, or leave such rows out with --on-bad-row skip"
@@ -68,26 +83,11 @@ def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
     return grown
 
 
-def _records(config: TrainConfig) -> Iterator[tuple[str, Record, Path, Path | None]]:
-    """(file:line, record, the file's folder, image root) of every row, with repeats as the mixture asks."""
-    from random import Random
-
-    from prefdata import mixtures, readers
-
-    mixture = mixtures.load(Path(config.data), Path(config.image_root) if config.image_root else None)
-    for source in mixture.sources:
-        rows = [
-            (f"{source.annotation}:{row.line}", row.record, source.annotation.parent, source.root)
-            for row in readers.read_rows(source.annotation, source.format)
-        ]
-        whole, part = divmod(source.repeat_time, 1)
-        for _ in range(int(whole)):
-            yield from rows
-        extra = Random(f"{config.seed}:{source.name}").sample(
-            range(len(rows)), round(len(rows) * float(part))
-        )
-        for index in sorted(extra):
-            yield rows[index]
+def _records(mixture: Mixture) -> Iterator[tuple[int, str, Record]]:
+    """(source number, file:line, record) of every row."""
+    for number, source in enumerate(mixture.sources):
+        for row in read_rows(source.annotation, source.format):
+            yield number, f"{source.annotation}:{row.line}", row.record
 
 
 class TreeMaker:

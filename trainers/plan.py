@@ -1,7 +1,8 @@
 """Which trees go into which step, on which process, in which packed row: decided before training, the same everywhere.
 
-Where it stands: between the trees and the loop. Every process works out the whole plan from the seed and takes its own
-part, so ranks see disjoint trees whose union is the plan, and a resumed run continues in the same order.
+Where it stands: between the trees and the loop. Every process draws the same epochs (`prefdata.mixtures.epoch`), works
+out the whole plan and takes its own part, so ranks see disjoint trees whose union is the plan, and a resumed run
+continues in the same order.
 
 The decision to question: the number of packed rows per step is one constant, because the loop underneath has a
 constant number of accumulation steps and all processes must take part in each. A step that needs fewer is cut into
@@ -9,10 +10,9 @@ more rows; a process with too few trees gets a row of weight 0. The loss is divi
 (`pairs`, `tokens`), so none of this changes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from random import Random
 
 from prefdata.errors import PrefdataError
 from prefdata.records import content_id
@@ -54,6 +54,11 @@ class Plan:
         """The rows of one process in training order."""
         return [(step, row) for step in self.steps for row in step.rows[rank]]
 
+    @property
+    def used(self) -> list[int]:
+        """Numbers of the trees that any step holds."""
+        return sorted({tree for step in self.steps for tree in step.trees})
+
     def fingerprint(self, trees: Sequence[Tree]) -> str:
         """A hash of the data in its order: a checkpoint is resumed only into the same plan."""
         return content_id([[trees[number].key for number in step.trees] for step in self.steps])
@@ -61,29 +66,34 @@ class Plan:
 
 def make_plan(
     trees: Sequence[Tree],
+    order: Callable[[int], Sequence[int]],
     *,
     batch_size: int,
     epochs: float,
     max_steps: int,
     processes: int,
     max_tokens: int,
-    seed: int,
     share: bool,
 ) -> Plan:
-    """Shuffle per epoch, cut into steps, deal to processes, pack into rows."""
+    """Cut the epochs into steps, deal them to processes, pack them into rows.
+
+    order: the tree numbers of an epoch in training order, all epochs equally long; a tree may be there twice.
+    """
     if batch_size % processes:
         raise PrefdataError(
             f"--batch-size {batch_size} cannot be divided over {processes} processes; choose a multiple of {processes}."
         )
-    per_epoch = ceil(len(trees) / batch_size)
+    drawn = {0: order(0)}
+    per_epoch = ceil(len(drawn[0]) / batch_size)
     total = max_steps or max(1, ceil(per_epoch * epochs))
     sizes = [tree.shared_tokens if share else tree.plain_tokens for tree in trees]
     dealt = []
     for number in range(total):
         epoch, place = divmod(number, per_epoch)
-        order = list(range(len(trees)))
-        Random(f"{seed}:{epoch}").shuffle(order)
-        dealt.append(_deal(order[place * batch_size : (place + 1) * batch_size], sizes, processes))
+        if epoch not in drawn:
+            drawn = {epoch: order(epoch)}
+        members = list(drawn[epoch][place * batch_size : (place + 1) * batch_size])
+        dealt.append(_deal(members, sizes, processes))
     packed = [[pack_rows(members, sizes, max_tokens) for members in step] for step in dealt]
     rows_per_step = max(len(rows) for step in packed for rows in step)
     smallest = min(range(len(trees)), key=lambda tree: (sizes[tree], tree))

@@ -59,8 +59,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
 
     def planned(share: bool) -> plan.Plan:
         return plan.make_plan(
-            grown.trees, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
-            processes=processes, max_tokens=config.max_tokens, seed=config.seed, share=share,
+            grown.trees, lambda epoch: grown.order(config.seed, epoch), batch_size=config.batch_size,
+            epochs=config.epochs, max_steps=config.max_steps, processes=processes, max_tokens=config.max_tokens,
+            share=share,
         )  # fmt: skip
 
     todo = planned(config.share)
@@ -94,7 +95,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     known: reference.Reference = {}
     if config.stage != "sft":
         cache = Path(config.reference_cache) if config.reference_cache else output
-        known = reference.reference_logps(model, head, opened, grown.trees, maker, cache)
+        needed = [grown.trees[number] for number in todo.used]
+        known = reference.reference_logps(model, head, opened, needed, maker, cache)
     expected = expected_first_loss(config, todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
@@ -253,6 +255,9 @@ def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: 
     )
     pairs = f"{config.batch_size} {'conversations' if config.stage == 'sft' else 'pairs'}"
     say(f"plan: {len(todo.steps)} steps of {pairs}, {todo.rows_per_step} packed rows per step and process")
+    drawn = len(grown.order(config.seed, 0))
+    if drawn != len(trees):
+        say(f"plan: {drawn} rows per epoch, as the mixture asks (`prefdata mix plan` shows them by source)")
     for reason in grown.skipped[:5]:
         say(f"left out: {reason}")
     if grown.ends_added:

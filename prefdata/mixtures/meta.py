@@ -151,8 +151,8 @@ def write_meta(path: Path, mixture: Mixture) -> None:
                 f"{path}: two sources are named {source.name!r}; a meta.json holds each name once."
             )
         entry: dict[str, Any] = {
-            "root": _relative(source.root if source.root is not None else source.annotation.parent, path),
-            "annotation": _relative(source.annotation, path),
+            "root": relative(source.root if source.root is not None else source.annotation.parent, path),
+            "annotation": relative(source.annotation, path),
             "data_augment": source.data_augment,
             "repeat_time": _number(source.repeat_time),
         }
@@ -164,7 +164,8 @@ def write_meta(path: Path, mixture: Mixture) -> None:
     write_json(path, document)
 
 
-def _relative(target: Path, path: Path) -> str:
+def relative(target: Path, path: Path) -> str:
+    """A path as written into a file: relative to the file where it lies beside it."""
     whole, folder = os.path.abspath(target), os.path.abspath(path.parent)
     if whole == folder or whole.startswith(folder.rstrip("/") + "/"):
         return os.path.relpath(whole, folder)

@@ -1,12 +1,17 @@
 """The plan covers every row once per epoch, is the same everywhere, and never changes what a pair weighs."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefdata.errors import PrefdataError
+from prefdata.mixtures import Mixture, Source, epoch
 from trainers.plan import Plan, make_plan
 from trainers.trees import Branch, Tree
+
+MIXTURE = Mixture((Source(name="rows", annotation=Path("rows.jsonl")),))
 
 
 def tree(number: int, trunk: int = 4, answers: tuple[int, int] = (3, 2)) -> Tree:
@@ -16,9 +21,14 @@ def tree(number: int, trunk: int = 4, answers: tuple[int, int] = (3, 2)) -> Tree
 
 def plan(trees: list[Tree], **settings: object) -> Plan:
     usual: dict[str, object] = {
-        "batch_size": 4, "epochs": 1.0, "max_steps": 0, "processes": 1, "max_tokens": 64, "seed": 0, "share": True,
+        "batch_size": 4, "epochs": 1.0, "max_steps": 0, "processes": 1, "max_tokens": 64, "share": True,
     }  # fmt: skip
-    return make_plan(trees, **(usual | settings))  # type: ignore[arg-type]
+    seed = int(str(settings.pop("seed", 0)))
+
+    def order(number: int) -> list[int]:
+        return [row for _, row in epoch(MIXTURE, seed, number, [len(trees)])]
+
+    return make_plan(trees, order, **(usual | settings))  # type: ignore[arg-type]
 
 
 @given(

@@ -1,0 +1,204 @@
+"""`prefdata mix plan|write|convert`: what an epoch of a mixture will hold, as numbers, as files, in another form."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import click
+import msgspec
+from msgspec import Meta
+
+from prefdata.cli.config import Command, config_command
+from prefdata.errors import PrefdataError
+from prefdata.mixtures.compat import Compat
+from prefdata.mixtures.write import Target
+
+if TYPE_CHECKING:
+    from prefdata.mixtures import Mixture
+    from prefdata.mixtures.index import Index
+
+
+class _Group(Command, click.Group):
+    """A command of commands that knows its place in `prefdata --help`."""
+
+
+class Common(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What every action needs."""
+
+    mix: Annotated[str, Meta(extra={"argument": True, "metavar": "MIX"})]
+    image_root: Annotated[
+        str | None, Meta(description="Where image paths of all sources start, instead of what MIX says.")
+    ] = None
+    index: Annotated[
+        str | None,
+        Meta(
+            description="Folder for the indexes of rows. Default: .prefdata-index beside MIX.",
+            extra={"metavar": "DIR"},
+        ),
+    ] = None
+
+
+class Drawn(Common, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What decides the rows of an epoch."""
+
+    seed: Annotated[int, Meta(ge=0, description="Decides the rows drawn and their order.")] = 0
+    epoch: Annotated[
+        int, Meta(ge=0, description="Which epoch, from 0; remainders are drawn anew each time.")
+    ] = 0
+    compat: Annotated[
+        Compat | None,
+        Meta(description="The original loader's arithmetic, defects included, for comparisons."),
+    ] = None
+
+
+class PlanConfig(Drawn, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What to plan."""
+
+    tokenizer: Annotated[
+        str | None,
+        Meta(description="Model folder or tokenizer.json: also count tokens, on 1,000 rows of each source."),
+    ] = None
+    max_tiles: Annotated[
+        int, Meta(ge=1, description="Tiles per image (256 tokens each) where a source does not say.")
+    ] = 12
+    output_format: Annotated[Literal["text", "json"], Meta(description="For people or for programs.")] = (
+        "text"
+    )
+
+
+class WriteConfig(Drawn, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What to write."""
+
+    out: Annotated[str, Meta(extra={"argument": True, "metavar": "DIR"})]
+    shards: Annotated[int, Meta(ge=1, le=99_999, description="Number of files.")] = 1
+    container: Annotated[
+        Literal["jsonl", "parquet"],
+        Meta(
+            description="JSON lines as they stand, or parquet with the images inside, as `datasets` loads it."
+        ),
+    ] = "jsonl"
+    to: Annotated[
+        str | None, Meta(description="Format of the rows; needed where the sources' formats differ.")
+    ] = None
+
+
+class ConvertConfig(Common, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which form to write."""
+
+    dst: Annotated[str, Meta(extra={"argument": True, "metavar": "DST"})]
+    to: Annotated[Target, Meta(description="The form of the mixture's file.")]
+
+
+@click.group(cls=_Group, name="mix")
+def command() -> None:
+    """Mixtures: exact counts of every source per epoch, as a plan, as files, in another form.
+
+    MIX is a meta.json, data.txt, XTuner list (YAML), dataset_info.json, list of path#N, prefdata's own YAML, or one
+    data file.
+    """
+
+
+command.section = "Data"
+command.epilog = """
+prefdata mix plan meta.json
+prefdata mix write meta.json mixed/ --seed 1 --shards 8
+prefdata mix convert data.txt meta.json --to meta
+"""
+
+
+@config_command(
+    PlanConfig,
+    name="plan",
+    section="Data",
+    examples="""
+    prefdata mix plan meta.json
+    prefdata mix plan data.txt --compat xcomposer
+    """,
+)
+def plan_command(config: PlanConfig) -> int:
+    """Say what an epoch will hold of each source: the same rows that `mix write` writes and `train` trains on."""
+    from prefdata.mixtures.plan import make_plan, table
+
+    mixture, indexes = _opened(config)
+    counter = None
+    if config.tokenizer is not None:
+        from prefdata.mixtures.tokens import row_tokens
+
+        counter = row_tokens(config.tokenizer, config.max_tiles)
+    plan = make_plan(
+        mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat, tokens=counter
+    )
+    click.echo(msgspec.json.encode(plan) if config.output_format == "json" else table(plan))
+    return 0
+
+
+@config_command(
+    WriteConfig,
+    name="write",
+    section="Data",
+    examples="""
+    prefdata mix write meta.json mixed/ --seed 1
+    prefdata mix write meta.json hub/ --container parquet
+    """,
+)
+def write_command(config: WriteConfig) -> int:
+    """Write one epoch of a mixture to DIR, shuffled: the same seed gives the same bytes.
+
+    DIR gets the shards, a meta.json to train on them, and mix.json with the plan and the files' hashes.
+    """
+    from prefdata.mixtures import epoch
+    from prefdata.mixtures.materialise import write_epoch
+    from prefdata.mixtures.plan import make_plan
+
+    mixture, indexes = _opened(config)
+    plan = make_plan(mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat)
+    drawn = epoch(mixture, config.seed, config.epoch, [len(index) for index in indexes], config.compat)
+    if config.container == "parquet":
+        from prefdata.mixtures.parquet import write_parquet
+
+        written = write_parquet(Path(config.out), mixture, indexes, drawn, plan, shards=config.shards)
+    else:
+        written = write_epoch(
+            Path(config.out), mixture, indexes, drawn, plan, shards=config.shards, to=config.to
+        )
+    click.echo(msgspec.json.encode(written))
+    return 0
+
+
+@config_command(
+    ConvertConfig,
+    name="convert",
+    section="Data",
+    examples="""
+    prefdata mix convert data.txt meta.json --to meta
+    prefdata mix convert meta.json mix.yaml --to prefdata
+    """,
+)
+def convert_command(config: ConvertConfig) -> int:
+    """Write a mixture in another form, with the same rows per epoch, and say what that form cannot hold."""
+    from prefdata.mixtures.write import write_mixture
+
+    mixture, indexes = _opened(config)
+    rows = [len(index) for index in indexes]
+    lost = write_mixture(Path(config.dst), mixture, config.to, rows)
+    sources = f"{len(rows)} source{'' if len(rows) == 1 else 's'}"
+    click.echo(f"{config.mix} ({mixture.kind}) -> {config.dst} ({config.to}): {sources}.")
+    for sentence in lost:
+        click.echo(f"  lost: {sentence}")
+    return 0
+
+
+for _action in (plan_command, write_command, convert_command):
+    command.add_command(_action)
+
+
+def _opened(config: Common) -> "tuple[Mixture, list[Index]]":
+    """(mixture, an index of each source)."""
+    from prefdata.mixtures import load
+    from prefdata.mixtures.index import open_index
+
+    root = Path(config.image_root) if config.image_root is not None else None
+    if root is not None and not root.is_dir():
+        raise PrefdataError(f"--image-root {root}: no such folder.")
+    mixture = load(Path(config.mix), root)
+    folder = Path(config.index) if config.index else Path(config.mix).parent / ".prefdata-index"
+    return mixture, [open_index(source.annotation, folder) for source in mixture.sources]

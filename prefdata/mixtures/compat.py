@@ -1,0 +1,98 @@
+"""The original loaders' arithmetic and draws, defects included, for A/B comparisons. Never the default.
+
+internvl   MPO trainer: below 1 a fixed random subset of int(n*r) rows; above 1 int(r) copies (1.5 acts as 1)
+xcomposer  int(float(k)*1000) rows (32.3 gives 32299), topped up *with* replacement; of two entries of one path the
+           second wins; then every draw of an epoch is with replacement, by the reward loader's fixed cycle of two
+           image rows and one text row, so that about 63 % of the rows are seen
+xtuner     below 1 int(n*r) rows; above 1 int(r) copies (3.5 acts as 3)
+
+All draw once and keep that subset for every epoch. The originals seed nothing (or differ by rank); here the seed
+decides, so that two comparisons agree.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from random import Random
+from typing import Literal
+
+from prefdata.errors import PrefdataError
+from prefdata.mixtures.model import Mixture, Source
+
+Compat = Literal["internvl", "xcomposer", "xtuner"]
+_IMAGE_CYCLE = (True, True, False)
+
+
+def compat_want(source: Source, have: int, compat: Compat) -> int:
+    """How many rows the original takes of a source; floats on purpose."""
+    if compat == "xcomposer" and source.count is not None:
+        return int(float(source.as_written) * 1000) if source.as_written else int(source.count)
+    if source.count is not None:
+        return int(source.count)
+    factor = float(source.repeat_time)
+    if compat == "xcomposer":
+        return int(have * factor)
+    return int(have * factor) if factor < 1 else int(factor) * have
+
+
+def chosen_rows(source: Source, have: int, compat: Compat, random: Random) -> list[int]:
+    """The rows that stay for the whole run."""
+    want = compat_want(source, have, compat)
+    if want < have:
+        return random.sample(range(have), want)
+    copies, rest = divmod(want, have) if compat != "xcomposer" else (1, want - have)
+    return list(range(have)) * copies + random.choices(range(have), k=rest)
+
+
+def active(mixture: Mixture, compat: Compat) -> list[bool]:
+    """Which sources the original uses: a path written twice is one entry there, the later one."""
+    if compat != "xcomposer":
+        return [True] * len(mixture.sources)
+    last = {str(source.annotation): place for place, source in enumerate(mixture.sources)}
+    return [last[str(source.annotation)] == place for place, source in enumerate(mixture.sources)]
+
+
+def compat_rows(
+    mixture: Mixture, seed: int, rows: Sequence[int], compat: Compat
+) -> Iterator[tuple[int, int]]:
+    """One epoch as the original would draw it. Raises PrefdataError where the original fails."""
+    if compat in mixture.refused:
+        raise PrefdataError(f"--compat {compat}: {mixture.refused[compat]}")
+    kept: dict[int, list[int]] = {}
+    for place, (source, have, used) in enumerate(
+        zip(mixture.sources, rows, active(mixture, compat), strict=True)
+    ):
+        if used:
+            kept[place] = chosen_rows(source, have, compat, Random(f"{seed}:{source.name}"))
+    if compat == "xcomposer":
+        yield from _with_replacement(mixture, kept, Random(f"{seed}:draws"))
+        return
+    order = [(place, row) for place, numbers in kept.items() for row in numbers]
+    Random(f"{seed}:order").shuffle(order)
+    yield from order
+
+
+def _with_replacement(
+    mixture: Mixture, kept: dict[int, list[int]], random: Random
+) -> Iterator[tuple[int, int]]:
+    """The reward loader: a group by the cycle, a source by its size, a row by chance, again and again."""
+    empty = [place for place, numbers in kept.items() if not numbers]
+    if empty:
+        raise PrefdataError(
+            f"--compat xcomposer: source {mixture.sources[empty[0]].name!r} gets 0 rows, on which the original fails."
+        )
+    groups: dict[bool, list[int]] = {}
+    for place in kept:
+        groups.setdefault(_starts_with_image(mixture.sources[place]), []).append(place)
+    total = sum(len(numbers) for numbers in kept.values())
+    turns = cycle(_IMAGE_CYCLE if len(groups) == 2 else tuple(groups))
+    for _, wants_image in zip(range(total), turns, strict=False):
+        members = groups[wants_image]
+        place = random.choices(members, weights=[len(kept[member]) for member in members])[0]
+        yield place, random.choice(kept[place])
+
+
+def _starts_with_image(source: Source) -> bool:
+    from prefdata.containers import head_rows, probe
+
+    first = head_rows(source.annotation, probe(source.annotation).container, limit=1)
+    return bool(first) and "image" in first[0]

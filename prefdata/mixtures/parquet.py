@@ -1,0 +1,126 @@
+"""`prefdata mix write --container parquet`: pairs as parquet with the images inside, as `datasets` and TRL load them.
+
+Columns: images (list of {bytes, path}, declared to `datasets` as images), prompt, chosen, rejected (messages of typed
+parts), source, meta (JSON text, since every source carries other keys). The decision to question: only pairs; other
+kinds of rows have JSON lines.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prefdata.errors import PrefdataError
+from prefdata.formats import BadRow, get
+from prefdata.images import resolve
+from prefdata.jsonl import atomic_writer, write_json
+from prefdata.mixtures.draw import Epoch
+from prefdata.mixtures.index import Index
+from prefdata.mixtures.materialise import MANIFEST, Written, clear
+from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.plan import Plan
+from prefdata.progress import progress
+from prefdata.records import Media, Message, PreferencePair, Text, place_media
+
+_BATCH = 256
+
+
+def write_parquet(
+    folder: Path, mixture: Mixture, indexes: Sequence[Index], drawn: Epoch, plan: Plan, *, shards: int = 1
+) -> Written:
+    """Write the epoch into `folder`. Raises PrefdataError where a row is no pair or an image is missing."""
+    import pyarrow
+    import pyarrow.parquet
+
+    clear(folder)
+    schema = _schema()
+    files, counts, size = [], {}, 0
+    with progress("mix write", len(drawn)) as bar:
+        for shard in range(shards):
+            name = f"part-{shard:05d}-of-{shards:05d}.parquet"
+            first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
+            with atomic_writer(folder / name) as out, pyarrow.parquet.ParquetWriter(out, schema) as writer:
+                for begin in range(first, last, _BATCH):
+                    block = drawn[begin : min(begin + _BATCH, last)]
+                    rows = list(_rows(block, mixture, indexes))
+                    writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+                    bar.advance(len(rows))
+            files.append(name)
+            counts[name] = {"rows": last - first}
+            size += (folder / name).stat().st_size
+    write_json(folder / MANIFEST, {"plan": msgspec.to_builtins(plan), "files": counts, "format": "trl"})
+    return Written(folder=str(folder), files=files, rows=len(drawn), bytes=size, root="", rewritten=0)
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    messages = pa.list_(
+        pa.struct([("role", text), ("content", pa.list_(pa.struct([("type", text), ("text", text)])))])
+    )
+    value = {"dtype": "string", "_type": "Value"}
+    turns = [{"role": value, "content": [{"type": value, "text": value}]}]
+    features = {
+        "images": {"feature": {"_type": "Image"}, "_type": "List"},
+        "prompt": turns, "chosen": turns, "rejected": turns, "source": value, "meta": value,
+    }  # fmt: skip
+    metadata = {"huggingface": msgspec.json.encode({"info": {"features": features}}).decode()}
+    columns = [
+        ("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", text)]))),
+        ("prompt", messages), ("chosen", messages), ("rejected", messages), ("source", text), ("meta", text),
+    ]  # fmt: skip
+    return pa.schema(columns, metadata=metadata)
+
+
+def _rows(
+    block: Sequence[tuple[int, int]], mixture: Mixture, indexes: Sequence[Index]
+) -> Iterator[dict[str, Any]]:
+    for number, row in block:
+        source, index = mixture.sources[number], indexes[number]
+        with open(index.path, "rb") as stream:
+            stream.seek(index.starts[row])
+            data = stream.read(index.lengths[row])
+        place = f"{source.annotation}: row {row + 1}"
+        try:
+            record = get(str(source.format)).to_record(msgspec.json.decode(data))
+        except BadRow as error:
+            raise PrefdataError(f"{place}: {error}; run `prefdata validate` for all problems.") from error
+        if not isinstance(record, PreferencePair):
+            raise PrefdataError(f"{place}: is not a pair; write JSON lines instead of parquet.")
+        prompt = place_media(record.prompt, record.media)
+        yield {
+            "images": [_image(media, source, place) for media in record.media],
+            "prompt": _turns(prompt), "chosen": _turns(record.chosen), "rejected": _turns(record.rejected),
+            "source": source.name, "meta": msgspec.json.encode(record.meta).decode(),
+        }  # fmt: skip
+
+
+def _image(media: Media, source: Source, place: str) -> dict[str, Any]:
+    if media.kind != "image":
+        raise PrefdataError(f"{place}: has a {media.kind}; write JSON lines instead of parquet.")
+    if media.data is not None:
+        return {"bytes": media.data, "path": media.uri}
+    path = resolve(str(media.uri), source.root, source.annotation.parent)
+    try:
+        return {"bytes": path.read_bytes(), "path": path.name}
+    except OSError as error:
+        raise PrefdataError(
+            f"{place}: image {path}: {error.strerror}; parquet holds the images themselves."
+        ) from error
+
+
+def _turns(turns: Sequence[Message]) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": turn.role,
+            "content": [
+                {"type": "text", "text": part.text}
+                if isinstance(part, Text)
+                else {"type": "image", "text": None}
+                for part in turn.content
+            ],
+        }
+        for turn in turns
+    ]

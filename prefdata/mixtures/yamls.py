@@ -1,0 +1,95 @@
+"""Mixtures in YAML: XTuner's three lists, and prefdata's own form, which holds everything a mixture can say.
+
+data_paths: [a.jsonl, b.jsonl]          sources:
+image_folders: [img, null]                - {name: a, path: a.jsonl, root: img, factor: 0.5}
+repeat_times: [1, 3.5]                    - {path: b.jsonl, count: 2000, max_dynamic_patch: 12}
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from prefdata.errors import PrefdataError
+from prefdata.mixtures.lists import find
+from prefdata.mixtures.model import Mixture, Source
+
+_OWN_KEYS = frozenset(
+    {"name", "path", "root", "factor", "count", "length", "max_dynamic_patch", "data_augment", "format"}
+)
+
+
+def read_xtuner(path: Path, document: Mapping[str, Any], image_root: Path | None) -> Mixture:
+    """XTuner's lists; scalars are broadcast, with a note, since XTuner itself asserts equal lengths."""
+    paths = _list(document["data_paths"])
+    folders, times = _list(document.get("image_folders")), _list(document.get("repeat_times", 1))
+    notes = []
+    for name, values in (("image_folders", folders), ("repeat_times", times)):
+        if len(values) == 1 and len(paths) > 1:
+            written = f"`{name}: {values[0]}`" if name in document else f"no `{name}`"
+            notes.append(
+                f"{path}: {written} stands for all {len(paths)} paths; XTuner asserts equal lengths."
+            )
+        elif len(values) != len(paths):
+            raise PrefdataError(
+                f"{path}: {len(paths)} data_paths but {len(values)} {name}; give one for each."
+            )
+    spread = [values * len(paths) if len(values) == 1 else values for values in (folders, times)]
+    sources = tuple(
+        Source(
+            name=Path(str(file)).stem,
+            annotation=find(path, str(file)),
+            root=image_root or (find(path, str(folder)) if folder else None),
+            repeat_time=positive(path, "repeat_times", factor),
+            as_written=str(factor),
+        )
+        for file, folder, factor in zip(paths, *spread, strict=True)
+    )
+    refused = {"xtuner": f"{notes[0]} Write out every list."} if notes else {}
+    return Mixture(sources, "xtuner", tuple(notes), refused)
+
+
+def read_own(path: Path, document: Mapping[str, Any], image_root: Path | None) -> Mixture:
+    """prefdata's own form."""
+    sources = []
+    for number, entry in enumerate(_list(document["sources"]), start=1):
+        place = f"{path}: source {number}"
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
+            raise PrefdataError(f"{place}: a mapping with `path` is needed.")
+        for key in entry:
+            if key not in _OWN_KEYS:
+                raise PrefdataError(
+                    f"{place}: unknown key `{key}`; known keys: {', '.join(sorted(_OWN_KEYS))}."
+                )
+        if "factor" in entry and "count" in entry:
+            raise PrefdataError(f"{place}: `factor` and `count` exclude each other.")
+        tiles, length = entry.get("max_dynamic_patch"), entry.get("length")
+        sources.append(
+            Source(
+                name=str(entry.get("name", Path(entry["path"]).stem)),
+                annotation=find(path, entry["path"]),
+                root=image_root or (find(path, str(entry["root"])) if entry.get("root") else None),
+                repeat_time=positive(path, "factor", entry.get("factor", 1)),
+                count=positive(path, "count", entry["count"]) if "count" in entry else None,
+                length=length if isinstance(length, int) else None,
+                max_dynamic_patch=tiles if isinstance(tiles, int) else None,
+                data_augment=entry.get("data_augment") is True,
+                format=entry.get("format"),
+            )
+        )
+    return Mixture(tuple(sources), "prefdata")
+
+
+def positive(path: Path, key: str, value: Any) -> Decimal:
+    """A number above 0 as it was written: YAML's floats print shortest, so 2.01 stays 2.01."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal(0)
+    if isinstance(value, bool) or not number.is_finite() or number <= 0:
+        raise PrefdataError(f"{path}: `{key}` is {value!r}, a number above 0 is needed.")
+    return number
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

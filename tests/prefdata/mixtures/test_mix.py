@@ -1,0 +1,213 @@
+"""Plan, files and training: the same rows."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prefdata.cli.main import cli
+from prefdata.errors import PrefdataError
+from prefdata.mixtures import epoch, load
+from prefdata.mixtures.index import open_index
+from prefdata.mixtures.materialise import write_epoch
+from prefdata.mixtures.plan import make_plan, table
+from trainers.build import Grown
+from trainers.plan import make_plan as make_training_plan
+from trainers.trees import Branch, Tree
+
+
+@pytest.fixture
+def mix(tmp_path: Path) -> Path:
+    for name, count in (("geo", 30), ("text", 8)):
+        (tmp_path / name).mkdir()
+        rows = [
+            {"question": f"{name} {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(count)
+        ]
+        if name == "geo":
+            rows = [{"image": f"{n}.png"} | row for n, row in enumerate(rows)]
+        (tmp_path / name / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "meta.json"
+    path.write_text(
+        json.dumps(
+            {
+                "geo": {"root": "geo", "annotation": "geo/p.jsonl", "repeat_time": 0.5},
+                "text": {"root": "text", "annotation": "text/p.jsonl", "repeat_time": 2.5},
+            }
+        )
+    )
+    return path
+
+
+def opened(mix: Path) -> tuple:
+    mixture = load(mix)
+    return mixture, [open_index(source.annotation, mix.parent / "index") for source in mixture.sources]
+
+
+def written(mix: Path, out: Path, number: int, seed: int = 3, shards: int = 1) -> list[str]:
+    mixture, indexes = opened(mix)
+    drawn = epoch(mixture, seed, number, [len(index) for index in indexes])
+    result = write_epoch(
+        out, mixture, indexes, drawn, make_plan(mixture, indexes, seed=seed, number=number), shards=shards
+    )
+    return [json.loads(line)["question"] for name in result.files for line in (out / name).open()]
+
+
+def test_plan_is_files_is_training_over_two_epochs_two_processes_and_a_resume(
+    mix: Path, tmp_path: Path
+) -> None:
+    mixture, indexes = opened(mix)
+    plan = make_plan(mixture, indexes, seed=3)
+    assert [(one.name, one.want, one.copies, one.remainder) for one in plan.sources] == [
+        ("geo", 15, 0, 15),
+        ("text", 20, 2, 4),
+    ]
+    questions = [f"geo {n}?" for n in range(30)] + [f"text {n}?" for n in range(8)]
+    trees = [Tree(q, (n,), (Branch((1,), (True,), True),), ()) for n, q in enumerate(questions)]
+    grown = Grown(mixture, trees, rows=[30, 8])
+
+    def trained(processes: int) -> list[list[str]]:
+        """Questions of each step of two epochs, as all processes together see them."""
+        made = make_training_plan(
+            trees, lambda number: grown.order(3, number), batch_size=4, epochs=2, max_steps=0, processes=processes,
+            max_tokens=64, share=True,
+        )  # fmt: skip
+        return [sorted(questions[tree] for tree in step.trees) for step in made.steps]
+
+    files = [written(mix, tmp_path / f"out{number}", number) for number in (0, 1)]
+    assert files[0] != files[1]
+    steps = [sorted(rows[at : at + 4]) for rows in files for at in range(0, 35, 4)]
+    assert trained(1) == trained(2) == steps
+    for rows in files:
+        counted = Counter(question.split()[0] for question in rows)
+        assert {one.name: one.want for one in plan.sources} == counted
+    # A resumed run works out the same plan and goes on at its step.
+    assert trained(2)[7:] == steps[7:]
+
+
+def test_same_seed_same_bytes_and_shards_cut_the_same_order(mix: Path, tmp_path: Path) -> None:
+    one, again = written(mix, tmp_path / "a", 0), written(mix, tmp_path / "b", 0)
+    assert one == again
+    assert (tmp_path / "a" / "part-00000-of-00001.jsonl").read_bytes() == (
+        tmp_path / "b" / "part-00000-of-00001.jsonl"
+    ).read_bytes()
+    assert written(mix, tmp_path / "c", 0, shards=3) == one
+    assert written(mix, tmp_path / "d", 0, seed=4) != one
+
+
+def test_one_root_serves_the_output(mix: Path, tmp_path: Path) -> None:
+    written(mix, tmp_path / "out", 0)
+    source = load(tmp_path / "out" / "meta.json").sources[0]
+    rows = [json.loads(line) for line in source.annotation.open()]
+    assert {row["image"].split("/")[0] for row in rows if "image" in row} == {"geo"}
+    assert source.root == tmp_path
+    assert source.length == 35
+
+
+def test_writing_again_replaces_its_own_files_only(mix: Path, tmp_path: Path) -> None:
+    written(mix, tmp_path / "out", 0, shards=3)
+    written(mix, tmp_path / "out", 0, shards=2)
+    assert sorted(p.name for p in (tmp_path / "out").glob("part-*")) == [
+        "part-00000-of-00002.jsonl", "part-00001-of-00002.jsonl",
+    ]  # fmt: skip
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "part-1.jsonl").write_text("precious")
+    with pytest.raises(PrefdataError, match="name an empty folder"):
+        written(mix, tmp_path / "mine", 0)
+    assert (tmp_path / "mine" / "part-1.jsonl").read_text() == "precious"
+
+
+def test_an_index_is_kept_until_the_content_changes(tmp_path: Path) -> None:
+    path, folder = tmp_path / "p.jsonl", tmp_path / "index"
+    row = '{"question":"Q","chosen":"a","rejected":"b","image":["x","y"]}\n'
+    path.write_text("\ufeff" + row + "\n" + row.rstrip("\n"))
+    index = open_index(path, folder)
+    assert (len(index), index.header.images) == (2, 4)
+    assert path.read_bytes()[index.starts[0] :][: index.lengths[0]] == row.strip().encode()
+    (place,) = folder.glob("*.index")
+    before = place.stat().st_ino
+    os.utime(path, ns=(1, 1))
+    assert len(open_index(path, folder)) == 2
+    assert place.stat().st_ino == before
+    path.write_text(path.read_text().replace("Q", "R"))
+    os.utime(path, ns=(2, 2))
+    open_index(path, folder)
+    assert place.stat().st_ino != before
+
+
+def test_arrays_and_parquet_are_copied_to_lines(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [{"question": f"Q{n}", "chosen": "a", "rejected": "b"} for n in range(3)]
+    (tmp_path / "p.json").write_text(json.dumps(rows, indent=2))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "p.parquet")
+    for name in ("p.json", "p.parquet"):
+        index = open_index(tmp_path / name, tmp_path / "index")
+        lines = [
+            json.loads(index.path.read_bytes()[s : s + n])
+            for s, n in zip(index.starts, index.lengths, strict=True)
+        ]
+        assert lines == rows
+
+
+def test_a_row_that_is_no_row_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"question":"Q","chosen":"a","rejected":"b"}\n{"torn\n')
+    with pytest.raises(PrefdataError, match=r"p\.jsonl:2: not a row"):
+        open_index(tmp_path / "p.jsonl", tmp_path / "index")
+
+
+def test_the_table_and_a_cut_fraction(mix: Path) -> None:
+    mixture, indexes = opened(mix)
+    shown = table(make_plan(mixture, indexes)).splitlines()
+    assert shown[0].split() == ["source", "have", "want", "copies", "+", "rows", "unique", "share", "images"]
+    assert shown[1].split() == ["geo", "30", "15", "0", "15", "50.0%", "42.9%", "15"]
+    mix.write_text(mix.read_text().replace("0.5", "0.11"))
+    assert "geo: the target is no whole number; 0.3 of a row was cut off." in table(make_plan(*opened(mix)))
+
+
+def test_commands(mix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str) -> str:
+        cli.main([*arguments, "-q"], standalone_mode=False)
+        return capsys.readouterr().out
+
+    plan = json.loads(run("mix", "plan", str(mix), "--output-format", "json"))
+    assert plan["total"]["want"] == 35
+    made = json.loads(run("mix", "write", str(mix), str(tmp_path / "o"), "--shards", "2"))
+    assert made["rows"] == 35
+    assert "3 sources" not in run("mix", "convert", str(mix), str(tmp_path / "d.txt"), "--to", "data.txt")
+    assert (tmp_path / "d.txt").read_text() == "geo/p.jsonl 0.015\ntext/p.jsonl 0.02\n"
+
+
+def test_parquet_holds_the_images_and_loads(mix: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from PIL import Image
+
+    from prefdata.mixtures.parquet import write_parquet
+
+    for number in range(30):
+        Image.new("RGB", (8, 4), (number, 0, 0)).save(tmp_path / "geo" / f"{number}.png")
+    mixture, indexes = opened(mix)
+    drawn = epoch(mixture, 3, 0, [30, 8])
+    made = write_parquet(tmp_path / "hub", mixture, indexes, drawn, make_plan(mixture, indexes, seed=3))
+    loaded = datasets.Dataset.from_parquet(
+        str(tmp_path / "hub" / made.files[0]), cache_dir=str(tmp_path / "cache")
+    )
+    assert len(loaded) == 35
+    row = next(row for row in loaded if row["images"])
+    assert row["images"][0].size == (8, 4)
+    assert [part["type"] for part in row["prompt"][0]["content"]] == ["image", "text"]
+    (source,) = load(tmp_path / "hub" / made.files[0]).sources
+    assert source.format == "trl"
+
+
+def test_tokens_are_estimated(mix: Path) -> None:
+    from prefdata.mixtures.tokens import row_tokens
+
+    mixture, indexes = opened(mix)
+    plan = make_plan(mixture, indexes, tokens=row_tokens("demo", 12))
+    assert plan.sources[0].tokens is not None
+    # One tile for each image that is not there, and some words.
+    assert 15 * 260 < plan.sources[0].tokens < 15 * 300
+    assert plan.total["tokens"] == sum(one.tokens or 0 for one in plan.sources)
