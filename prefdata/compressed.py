@@ -50,6 +50,21 @@ def bare_suffix(path: Path) -> str:
     return Path(path.stem).suffix if wanted(path) else path.suffix
 
 
+class _Kept(io.RawIOBase):
+    """Writes into a stream and leaves it open: pyarrow closes whatever it writes to."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Pass on."""
+        return self._stream.write(data)
+
+
 @contextmanager
 def packing(stream: BinaryIO, packed: Compression | None) -> Iterator[BinaryIO]:
     """A stream that packs what is written into another. The same rows give the same bytes: no name, no time inside."""
@@ -59,7 +74,7 @@ def packing(stream: BinaryIO, packed: Compression | None) -> Iterator[BinaryIO]:
     elif packed == "zstd":
         import pyarrow
 
-        target: Any = pyarrow.PythonFile(stream, mode="w")
+        target: Any = pyarrow.PythonFile(_Kept(stream), mode="w")
         with pyarrow.CompressedOutputStream(target, "zstd") as packer:
             yield cast(BinaryIO, packer)
     else:

@@ -164,8 +164,11 @@ class _Work:
 
     def _paired(self, record: Record, line: int) -> Sequence[Record]:
         policy = self._options.pairing
-        if not isinstance(record, RankedCandidates) or policy is None or "ranking" in self._writer.kinds:
+        if not isinstance(record, RankedCandidates) or "ranking" in self._writer.kinds:
             return [record]
+        if policy is None:
+            self._left_out("a ranking (say which pairs to make of it with --pairing)", line)
+            return []
         pairs = pairs_of(record, policy, self._options.min_gap)
         if not pairs:
             self._left_out("a ranking without two answers that differ enough", line)

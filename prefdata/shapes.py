@@ -127,7 +127,9 @@ def conversations(row: Row, container: Container) -> Told:
         version = "ixc-sft-2.0" if isinstance(image, list) and len(image) == 1 else "ixc-sft-2.5"
         return version, "`conversations` with `<ImageHere>`"
     said = (
-        {turn.get("from") for turn in turns if isinstance(turn, dict)} if isinstance(turns, list) else set()
+        {str(turn.get("from")) for turn in turns if isinstance(turn, dict)}
+        if isinstance(turns, list)
+        else set()
     )
     if "bot" in said or (image and "<image>" not in text and "user" in said):
         return "ixc-sft-2.5", "`conversations` with XComposer's roles (`ixc-sft-2.0` marks every image)"
@@ -187,9 +189,8 @@ def not_data(row: Row) -> str | None:
         return "answers to be judged (`request`, `response`), not pairs"
     if "text" in row and isinstance(row.get("images"), list):
         return "captions (`images`, `text`) without anybody who speaks"
-    if "toy_text" in row or any(
-        "toy_input" in turn for turn in row.get("messages") or () if isinstance(turn, dict)
-    ):
+    turns = row.get("messages")
+    if "toy_text" in row or any("toy_input" in t for t in _objects(turns)):
         return "rows of a custom XTuner data set (`toy_...`); rename its keys"
     if "response" in row and "all_choices" in row:
         return "a model's predictions (`response`, `all_choices`) without the questions"
@@ -198,6 +199,10 @@ def not_data(row: Row) -> str | None:
     if row and all(isinstance(value, str) for value in row.values()) and len(row) > 20:
         return "an object of texts under ids (a prediction file), not rows"
     return None
+
+
+def _objects(value: Any) -> list[Row]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _is_source(value: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ class FormatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     )
 
 
-HEADER = ("format", "rows are", "file", "images", "placeholder", "turns", "system", "tools", "margin")
+HEADER = ("format", "use", "rows are", "file", "images", "placeholder", "turns", "system", "tools", "margin")
 
 
 @config_command(
@@ -47,13 +47,14 @@ def command(config: FormatsConfig) -> None:
 def cells(fmt: "Format") -> tuple[str, ...]:
     """One line of the table."""
     holds = fmt.holds
-    media = holds.images + ("" if len(holds.kinds) == 1 else " (+ " + ", ".join(holds.kinds[1:]) + ")")
+    media = holds.images + ("" if len(holds.kinds) < 2 else " (+ " + ", ".join(holds.kinds[1:]) + ")")
     return (
         fmt.id,
-        " or ".join(fmt.kinds),
+        "read, write" if fmt.writes else "read",
+        ", ".join(fmt.kinds),
         "JSON lines" if fmt.container == "jsonl" else "JSON array",
         media,
-        fmt.marker or "typed parts",
+        fmt.marker or ("none" if holds.images in ("none", "one") else "typed parts"),
         "several" if holds.turns else "one",
         *("yes" if flag else "no" for flag in (holds.system, holds.tools, holds.margin)),
     )

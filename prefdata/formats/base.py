@@ -170,6 +170,8 @@ class Format:
     container: ClassVar[Literal["jsonl", "json"]] = "jsonl"
     # Keys that make up the content; every other key is carried in `record.meta`.
     content_keys: ClassVar[frozenset[str]]
+    # Keys beside the content that the format's own readers use.
+    also_reads: ClassVar[frozenset[str]] = frozenset()
     # Key often written by mistake -> the right one.
     misspelt: ClassVar[dict[str, str]] = {}
     sample: ClassVar[str]
@@ -237,7 +239,10 @@ class Format:
             record = msgspec.structs.replace(record, meta=meta)
         written = self.write(record)
         missing = (*sorted(clashing), *unheld(self, record))
-        return msgspec.structs.replace(written, lost=(*written.lost, *missing)) if missing else written
+        if not missing and self.also_reads.isdisjoint(written.ignored):
+            return written
+        ignored = tuple(name for name in written.ignored if name not in self.also_reads)
+        return Written(written.row, (*written.lost, *missing), ignored)
 
     @functools.cached_property
     def reserved(self) -> frozenset[str]:

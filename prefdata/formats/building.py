@@ -64,13 +64,13 @@ def _pair(view: View, row: dict[str, Any], meta: dict[str, Any], common: dict[st
     elif isinstance(margin, int | float) and not isinstance(margin, bool):
         del meta["margin"]
         common["margin"] = float(margin)
+    if view.rejected_media is not None:
+        common["rejected_media"] = _other_media(view)
     if view.rejected_prompt is not None and _messages(view.rejected_prompt, limit) != common["prompt"]:
         raise BadRow("", "the prompt turns of the two sides differ, so this is not a pair")
     for side, turns in (("chosen", view.chosen), ("rejected", view.rejected)):
         if not turns:
             raise BadRow(side, "no answer turn after the prompt")
-    if view.rejected_media is not None:
-        common["rejected_media"] = _other_media(view)
     return PreferencePair(
         chosen=_messages(view.chosen, limit), rejected=_messages(view.rejected, limit), meta=meta, **common
     )

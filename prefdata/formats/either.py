@@ -46,8 +46,9 @@ class Pku(Ranked):
     def view(self, row: dict[str, Any]) -> View:
         """The row with places."""
         view = View(kind="pair", prompt=plain_turn(row, self.asked, "user"))
-        if not list(self.shape(row)):
-            better = row.get(self.better, self.first) - self.first
+        number = row.get(self.better)
+        if isinstance(number, int) and not list(self.shape(row)):
+            better = number - self.first
             view.chosen = answer_turn(row, self.answers[better])
             view.rejected = answer_turn(row, self.answers[1 - better])
         return view

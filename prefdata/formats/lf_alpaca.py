@@ -64,6 +64,7 @@ class LfAlpaca(Format):
         {"instruction", "input", "output", "chosen", "rejected", "label", "history", "system", "image"}
         | set(KEYS.values())
     )
+    also_reads = frozenset({"tools"})
     misspelt: ClassVar[dict[str, str]] = {"reject": "rejected", "prompt": "instruction"}
     sample = '[{"instruction":"<image>Animal?","chosen":"Cat","rejected":"Dog","images":["c.jpg"]}]'
 

@@ -75,6 +75,7 @@ class LfSharegpt(Format):
     content_keys = frozenset(
         {"conversations", "messages", "chosen", "rejected", "label", "system", "images", "videos", "audios"}
     )
+    also_reads = frozenset({"tools"})
     misspelt: ClassVar[dict[str, str]] = {
         "conversation": "conversations",
         "image": "images",

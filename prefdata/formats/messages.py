@@ -100,13 +100,13 @@ class Messages:
         for number, item in enumerate(content):
             if not isinstance(item, dict):
                 continue
-            kind, text = item.get("type"), item.get("text", item.get("value"))
+            kind, text = str(item.get("type")), item.get("text", item.get("value"))
             if kind == "reasoning" and isinstance(text, str):
                 thoughts.append(text)
             elif kind == "tool_call" and isinstance(text, str):
                 calls += parse_calls(text) or ()
             elif kind in _OWN:
-                parts += self._medium(item, str(kind), f"{place}[{number}]")
+                parts += self._medium(item, kind, f"{place}[{number}]")
             elif isinstance(text, str) and text:
                 parts.append(Text(text))
         return self._by_context(parts), calls, "".join(thoughts) or None

@@ -42,6 +42,7 @@ class OpenAI(Format):
         media_keys=True,
     )
     content_keys = frozenset({"messages"})
+    also_reads = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
     misspelt: ClassVar[dict[str, str]] = {"from": "role", "value": "content", "conversations": "messages"}
     sample = (
         '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"a.png"}},'

@@ -64,6 +64,7 @@ class Swift(Format):
         | {"rejected_response", "rejected_messages"}
         | {name for key in KEYS.values() for name in (key, key[:-1], f"rejected_{key}")}
     )
+    also_reads = frozenset({"tools", "objects", "channel"})
     misspelt: ClassVar[dict[str, str]] = {"rejected": "rejected_response", "from": "role", "value": "content"}
     sample = (
         '{"messages":[{"role":"user","content":"<image>Where?"},{"role":"assistant","content":"Rome"}],'

@@ -68,6 +68,7 @@ class Trl(Format):
         inline=True,
     )
     content_keys = frozenset({*_LISTS, "label", "images", "image"})
+    also_reads = frozenset({"tools", "chat_template_kwargs"})
     misspelt: ClassVar[dict[str, str]] = {"reject": "rejected", "from": "role", "value": "content"}
     sample = (
         '{"prompt":[{"role":"user","content":"2+2?"}],"chosen":[{"role":"assistant","content":"4"}],'

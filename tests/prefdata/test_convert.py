@@ -132,6 +132,119 @@ def test_trl_rows_with_and_without_images_are_one_table_each(tmp_path: Path) -> 
         assert ("type" in str(table.schema.field("prompt").type)) == parts
 
 
+RATED = {
+    "instruction": "Q",
+    "completions": [
+        {"response": text, "overall_score": score, "annotations": {}}
+        for text, score in (("a", 9), ("b", 3), ("c", 8))
+    ],
+}
+
+
+def test_rankings_need_a_policy(tmp_path: Path) -> None:
+    flat = {**RATED, "completions": RATED["completions"][:2]}
+    source = write(tmp_path / "a.jsonl", [RATED, flat])
+    with pytest.raises(PrefdataError, match="say which pairs to make of it with --pairing"):
+        convert(source, tmp_path / "b.jsonl", Options(to="trl"))
+    nectar = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}
+    with pytest.raises(PrefdataError, match="rows of `nectar` are rankings; say which pairs"):
+        convert(write(tmp_path / "n.jsonl", [nectar]), tmp_path / "b.jsonl", Options(to="trl"))
+    options = Options(to="trl", pairing="all", min_gap=2, verify=True)
+    outcome = convert(source, tmp_path / "b.jsonl", options)
+    assert (outcome.read, outcome.written, outcome.verified) == (2, 3, True)
+    assert [row["margin"] for row in read(tmp_path / "b.jsonl")] == [6.0, 5.0, 6.0]
+    outcome = convert(source, tmp_path / "b.jsonl", Options(to="trl", pairing="adjacent", min_gap=5.5))
+    assert [count.lines for count in outcome.left_out.values()] == [[1]]
+
+
+@pytest.mark.parametrize("name", ["b.jsonl.gz", "b.jsonl.zst", "b.parquet"])
+def test_packed_and_parquet_files_hold_the_same(name: str, tmp_path: Path) -> None:
+    rows = [
+        {"image": "a.png", "question": f"Q{i}", "chosen": "因为", "rejected": "b", "n": i} for i in range(3)
+    ]
+    rows += [{"question": "Q", "chosen": "a", "rejected": "b", "meta": {"k": [1.5]}}]
+    source = write(tmp_path / "a.jsonl", rows)
+    first = convert(source, tmp_path / name, Options(to="mmpr", verify=True))
+    again = convert(tmp_path / name, tmp_path / "c.jsonl", Options(to="mmpr", verify=True))
+    assert (first.written, again.written) == (4, 4)
+    assert read(tmp_path / "c.jsonl") == rows
+    before = (tmp_path / name).read_bytes()
+    convert(source, tmp_path / name, Options(to="mmpr"))
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["b.jsonl.gz", "b.jsonl.zst"])
+def test_damaged_packed_files_are_one_sentence(name: str, tmp_path: Path) -> None:
+    rows = [{"question": os.urandom(40).hex(), "chosen": "a", "rejected": "b"} for _ in range(3000)]
+    whole = tmp_path / name
+    convert(write(tmp_path / "a.jsonl", rows), whole, Options(to="mmpr"))
+    whole.write_bytes(whole.read_bytes()[:-2000])
+    with pytest.raises(PrefdataError, match=r"damaged (gzip|zstd) data"):
+        convert(whole, tmp_path / "c.jsonl", Options(to="mmpr"))
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_parquet_says_which_column_has_no_one_type(tmp_path: Path) -> None:
+    rows = [{"question": "Q", "chosen": "a", "rejected": "b", "tag": tag} for tag in ("x", ["y"])]
+    with pytest.raises(PrefdataError, match=r"cannot hold the column `tag` .* write JSON lines"):
+        convert(write(tmp_path / "a.jsonl", rows), tmp_path / "b.parquet", Options(to="mmpr"))
+    assert not (tmp_path / "b.parquet").exists()
+
+
+def test_images_inside_the_rows(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    picture = b"\x89PNG not really"
+    rows = [
+        {
+            "image": {"bytes": picture, "path": None},
+            "question": "Q",
+            "chosen": "a",
+            "rejected": "b",
+            "idx": str(n),
+        }
+        for n in range(2)
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pytest.raises(PrefdataError, match="image bytes"):
+        convert(tmp_path / "a.parquet", tmp_path / "b.jsonl", Options(to="mmpr"))
+    options = Options(to="mmpr", extract_images=tmp_path / "images", verify=True)
+    convert(tmp_path / "a.parquet", tmp_path / "b.jsonl", options)
+    (image,) = {row["image"] for row in read(tmp_path / "b.jsonl")}
+    assert (tmp_path / image).read_bytes() == picture
+    assert Path(image).suffix == ".png"
+    # Parquet has a place for bytes, and one form for the whole column.
+    convert(tmp_path / "a.parquet", tmp_path / "c.parquet", Options(to="trl", verify=True))
+    column = pyarrow.parquet.read_table(tmp_path / "c.parquet").column("images").to_pylist()
+    assert column == [[{"bytes": picture, "path": None}]] * 2
+
+
+def test_verify_refuses_a_result_that_reads_differently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefdata.formats.trl import Trl
+
+    honest = Trl.write
+
+    def careless(self: Trl, record: Any) -> Any:
+        written = honest(self, record)
+        written.row["chosen"][0]["content"] += "!"
+        return written
+
+    monkeypatch.setattr(Trl, "write", careless)
+    source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
+    with pytest.raises(PrefdataError, match=r"a\.jsonl:1: row 1 of the result reads back as another record"):
+        convert(source, tmp_path / "b.jsonl", Options(to="trl", verify=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_what_is_only_read_is_not_written(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
+    with pytest.raises(PrefdataError, match="`hh` is only read; choose one of mmpr, trl"):
+        convert(source, tmp_path / "b.jsonl", Options(to="hh"))
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
     os.mkfifo(tmp_path / "pipe")
