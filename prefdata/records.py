@@ -73,7 +73,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def media_indexes(self) -> tuple[int, ...]:
         """Indexes into `record.media`, in reading order."""
-        return tuple(part.index for part in self.content if isinstance(part, MediaRef))
+        content = self.content
+        # Most turns are one text, and this is asked for every turn of every row several times.
+        if not content or (len(content) == 1 and content[0].__class__ is Text):
+            return ()
+        return tuple(part.index for part in content if isinstance(part, MediaRef))
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ A dialect that marks images with `<image>` cannot say *which* image, so the k-th
 Markers beyond the number of images stay text: a reader must not invent an image, and the rules report them.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -45,9 +46,7 @@ class Splitter:
                 self._free[item.kind].append(index)
         self._kind_of = {marker: kind for kind, marker in markers.items()}
         self._labelled = markers.get("image") == IXC and len(self._free["image"]) > 1
-        self._pattern = (
-            _IXC_LABELLED if self._labelled else re.compile("|".join(map(re.escape, self._kind_of)))
-        )
+        self._pattern = _IXC_LABELLED if self._labelled else _any_of(tuple(markers.values()))
 
     def split(self, text: str) -> tuple[Part, ...]:
         """Text and media parts in reading order."""
@@ -68,6 +67,11 @@ class Splitter:
             end = stop
         parts.append(Text(text[end:]))
         return tuple(part for part in parts if not isinstance(part, Text) or part.text)
+
+
+@functools.cache
+def _any_of(markers: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, markers)))
 
 
 def numbered(text: str, count: int) -> tuple[Part, ...] | None:

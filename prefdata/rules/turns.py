@@ -68,5 +68,10 @@ def _alternation(turns: list[Turn]) -> Iterator[Hit]:
 
 def _empty(turns: list[Turn]) -> Iterator[Hit]:
     for turn in turns:
-        if not turn.text.strip() and (turn.role == "assistant" or len(turn.parts) == len(turn.text)):
+        # A tool call is all that its turn has to say.
+        if (
+            not turn.text.strip()
+            and not turn.calls
+            and (turn.role == "assistant" or len(turn.parts) == len(turn.text))
+        ):
             yield Hit("PD104", turn.field)
