@@ -16,7 +16,8 @@ _SENTENCES = (
     "Using the Pythagorean theorem, we have $c^2 = {a}^2 + {b}^2$, so $c = \\sqrt{{{c}}}$.\n",
     "Therefore the area is $\\frac{{1}}{{2}} \\cdot {a} \\cdot {b} = {c}$ square units. ",
     "We can see from the chart that the value for {a} is not the same as the value for {b}.\n\n",
-    "Let's check: if $x < {a}$ then \\[ \\int_0^{{{b}}} x^2\\,dx = \\left[ \\frac{{x^3}}{{3}} \\right]_0^{{{b}}} \\] holds. ",
+    "Let's check: if $x < {a}$ then"
+    " \\[ \\int_0^{{{b}}} x^2\\,dx = \\left[ \\frac{{x^3}}{{3}} \\right]_0^{{{b}}} \\] holds. ",
     "Next, compare the two bars in the middle of the picture and read their heights off the axis: {a} and {b}. ",
     "**Step {a}**: subtract {b} from both sides, which leaves {c} on the right-hand side of the equation.\n",
     "Among the options, (A) {a}, (B) {b}, (C) {c}, only one is consistent with every condition in the question. ",

@@ -185,7 +185,7 @@ class FileCheck:
                 self.tally.lengths.shorter += 1
             else:
                 self.tally.lengths.equal += 1
-        kind = _IMAGE_TYPES.get(getattr(row, "image", None).__class__)
+        kind = _IMAGE_TYPES.get(type(getattr(row, "image", None)))
         if kind is not None and line < self.tally.image_types.get(kind, line + 1):
             self.tally.image_types[kind] = line
 
@@ -212,7 +212,7 @@ class FileCheck:
             self.tally.hits.append((line, hit))
 
 
-_IMAGE_TYPES = {str: "text", list: "list"}
+_IMAGE_TYPES: dict[type, str] = {str: "text", list: "list"}
 _NEED_ALL_TURNS = frozenset({"PD102", "PD103", "PD106", "PD206"})
 
 

@@ -19,11 +19,13 @@ def page() -> str:
         if group(code) != last:
             last = group(code)
             lines.append(f"## PD{GROUPS.index(last)}xx: {last}\n")
-        fix = ", can be repaired mechanically" if entry.fixable else ""
+        fix = ", mended by `--fix`" if entry.fixable else ""
         lines.append(f"### {code}: {entry.message.replace('{detail}', '…')}\n")
         lines.append(f"{entry.severity.capitalize()}{fix}. {entry.hint}\n")
         if entry.bad:
-            lines.append(f"Bad (`{entry.format}`):\n\n```\n{entry.bad}\n```\n\nGood:\n\n```\n{entry.good}\n```\n")
+            lines.append(
+                f"Bad (`{entry.format}`):\n\n```\n{entry.bad}\n```\n\nGood:\n\n```\n{entry.good}\n```\n"
+            )
     return "\n".join(lines).rstrip() + "\n"
 
 

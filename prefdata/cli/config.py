@@ -39,11 +39,17 @@ class Command(click.Command):
 
 
 def config_command(
-    config: type[C], *, name: str, section: Literal["Data", "Generate", "Train"], examples: str
+    config: type[C],
+    *,
+    name: str,
+    section: Literal["Data", "Generate", "Train"],
+    examples: str,
+    project: bool = False,
 ) -> Callable[[Callable[[C], int | None]], Command]:
     """Make a command of a function that takes `config` and returns an exit code (None is 0).
 
-    The function's docstring is the help text, `examples` the lines shown under it.
+    The docstring is the help text, `examples` the lines shown under it. With `project`, flags may stand in the
+    project's own file (see `read_project`).
     """
 
     def decorate(function: Callable[[C], int | None]) -> Command:
@@ -54,8 +60,10 @@ def config_command(
             set_verbosity(given.pop("quiet"), given.pop("verbose"))
             file = given.pop("config")
             flags = {key: value for key, value in given.items() if value is not None and value != ()}
-            values = read_config(file, config) | flags if file else flags
-            code = function(build(config, values, list(flags), file or ""))
+            place, values = read_project(name, config) if project else ("", {})
+            if file:
+                place, values = file, values | read_config(file, config)
+            code = function(build(config, values | flags, list(flags), place))
             if code:
                 raise SystemExit(code)
 
@@ -91,6 +99,37 @@ def build(config: type[C], values: dict[str, Any], flags: list[str], file: str =
         ) from error
 
 
+def read_project(name: str, config: type[msgspec.Struct]) -> tuple[str, dict[str, Any]]:
+    """The project's settings of a command: `[NAME]` in prefdata.toml or `[tool.prefdata.NAME]` in pyproject.toml.
+
+    The nearest folder upward from the working directory that has either decides; its prefdata.toml comes first.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for file, keys in (("prefdata.toml", ()), ("pyproject.toml", ("tool", "prefdata"))):
+            path = folder / file
+            if path.is_file() and (table := _table(path, keys)) is not None:
+                values = table.get(name, {})
+                if not isinstance(values, dict):
+                    raise PrefdataError(f"{path}: `{name}` must be a table of `flag = value` lines.")
+                return str(path), _known_keys(str(path), values, config)
+    return "", {}
+
+
+def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if keys:
+            return None  # somebody else's pyproject.toml is not ours to judge
+        raise PrefdataError(f"{path}: not valid TOML ({error}).") from error
+    for key in keys:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else None
+
+
 def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
     """Read a YAML file whose keys are the flags' names (dashes or underscores)."""
     import yaml
@@ -105,6 +144,11 @@ def read_config(path: str, config: type[msgspec.Struct]) -> dict[str, Any]:
         ) from error
     if not isinstance(loaded, dict):
         raise PrefdataError(f"{path}: a mapping of `flag: value` lines is needed at the top level.")
+    return _known_keys(path, loaded, config)
+
+
+def _known_keys(path: str, loaded: dict[Any, Any], config: type[msgspec.Struct]) -> dict[str, Any]:
+    """The settings of a file under the names of the struct's fields. Raises PrefdataError for a key that is none."""
     values = {str(key).replace("-", "_"): value for key, value in loaded.items()}
     known = {field.name for field in msgspec.structs.fields(config)}
     values = {f"{key}_" if f"{key}_" in known else key: value for key, value in values.items()}

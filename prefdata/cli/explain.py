@@ -35,4 +35,4 @@ def command(config: ExplainConfig) -> None:
     if found.bad:
         click.echo(f"\nBad ({found.format}):\n  {found.bad}\n\nGood:\n  {found.good}")
     if found.fixable:
-        click.echo("\nThe repair is mechanical: nothing of the data is lost by it.")
+        click.echo("\n`prefdata validate --fix` mends this; nothing of the data is lost by it.")

@@ -1,7 +1,7 @@
 """`prefdata validate`: what is wrong with this data?"""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import msgspec
@@ -9,6 +9,9 @@ from msgspec import Meta
 
 from prefdata.cli.config import config_command
 from prefdata.errors import EXIT_DATA, EXIT_USAGE, PrefdataError
+
+if TYPE_CHECKING:
+    from prefdata.validate import Options
 
 
 class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +41,18 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Annotated[int, Meta(ge=1, le=256)] | None,
         Meta(description="Processes for JSON lines. Default: all cores for large files, one for small ones."),
     ] = None
+    fix: Annotated[
+        bool,
+        Meta(
+            description="Write the clean rows to --output (or --in-place), the others beside it with their findings."
+        ),
+    ] = False
+    output: Annotated[
+        str | None, Meta(description="Where --fix writes the clean rows.", extra={"metavar": "FILE"})
+    ] = None
+    in_place: Annotated[
+        bool, Meta(description="Let --fix replace its input; the old file is kept as FILE.bak.")
+    ] = False
     max_findings: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Places shown per code, 0 for all. Default: 5 in text, all in JSON."),
@@ -48,6 +63,7 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     ValidateConfig,
     name="validate",
     section="Data",
+    project=True,
     examples="""
     prefdata validate pairs.jsonl
     prefdata validate meta.json --image-root images --images decode
@@ -76,6 +92,7 @@ def command(config: ValidateConfig) -> int:
         ignore=config.ignore,
         workers=config.workers,
     )
+    _check_fix(config)
     report = validate([Path(path) for path in config.paths], options)
     for sentence in report.unreadable:
         click.echo(f"error: {sentence}", err=True)
@@ -84,4 +101,31 @@ def command(config: ValidateConfig) -> int:
         click.echo(printed)
     if report.unreadable:
         return EXIT_USAGE
+    if config.fix:
+        return _fix(Path(config.paths[0]), config, options)
     return EXIT_DATA if report.errors or (config.strict and report.warnings) else 0
+
+
+def _check_fix(config: ValidateConfig) -> None:
+    if not config.fix:
+        if config.output is not None or config.in_place:
+            raise PrefdataError("--output and --in-place say where --fix writes; add --fix.")
+        return
+    if len(config.paths) != 1:
+        raise PrefdataError("--fix takes one data file at a time.")
+    if (config.output is None) == (not config.in_place):
+        raise PrefdataError("--fix needs --output FILE, or --in-place to replace the file (with a backup).")
+
+
+def _fix(path: Path, config: ValidateConfig, options: "Options") -> int:
+    """Write the clean rows; exit code 1 when some had to be rejected."""
+    from prefdata.mending import mend
+
+    done = mend(path, Path(config.output) if config.output is not None else None, options)
+    if config.output_format == "text":
+        click.echo(f"{done.output}: {done.kept} rows kept, {done.mended} of them mended.")
+        if done.backup:
+            click.echo(f"{done.backup}: the file as it was.")
+        if done.rejected:
+            click.echo(f"{done.rejected_to}: {done.rejected} rows rejected, with their findings.")
+    return EXIT_DATA if done.rejected else 0

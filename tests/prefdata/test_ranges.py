@@ -14,7 +14,9 @@ from prefdata.validate import Options, Report, validate
 
 def sample(folder: Path) -> Path:
     """600 rows of which some are broken, repeated or contradicted, far apart."""
-    rows = [{"question": f"{n}?", "chosen": f"It is {n}", "rejected": f"It is {n + 1}"} for n in range(600)]
+    rows: list[dict[str, object]] = [
+        {"question": f"{n}?", "chosen": f"It is {n}", "rejected": f"It is {n + 1}"} for n in range(600)
+    ]
     rows[590] = rows[3]
     rows[410] = rows[7] | {"chosen": rows[7]["rejected"], "rejected": rows[7]["chosen"]}
     rows[300] = {"question": "Why?", "chosen": "因为。", "rejected": "因为"}

@@ -171,3 +171,53 @@ def test_explain_and_formats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "lf-sharegpt" in out
     _, out, _ = run(monkeypatch, capsys, "formats", "mmpr")
     assert '"rejected"' in out
+
+
+@pytest.mark.parametrize("file", ["prefdata.toml", "pyproject.toml"])
+def test_settings_of_the_project_are_found_upward_and_flags_win(
+    bad: Path, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = "validate" if file == "prefdata.toml" else "tool.prefdata.validate"
+    (bad.parent / file).write_text(f'[{table}]\nselect = ["PD2"]\nmax-findings = 1\n')
+    below = bad.parent / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    code, out, _ = run(monkeypatch, capsys, "validate", bad)
+    assert code == 1
+    assert "PD201" in out
+    assert "PD006" not in out
+    _, out, _ = run(monkeypatch, capsys, "validate", bad, "--select", "PD0")
+    assert "PD006" in out
+    (bad.parent / file).write_text(f"[{table}]\nselct = 1\n")
+    code, _, err = run(monkeypatch, capsys, "validate", bad)
+    assert code == 2
+    assert "unknown key `selct`" in err
+
+
+def test_fix(bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = bad.parent / "clean.jsonl"
+    code, out, _ = run(monkeypatch, capsys, "validate", bad, "--fix", "--output", clean)
+    assert code == 1
+    assert clean.read_text() == ROW
+    assert f"{clean}: 1 rows kept, 0 of them mended." in out
+    assert "clean.rejected.jsonl: 2 rows rejected" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--fix"], "--fix needs --output"),
+        (["--in-place"], "add --fix"),
+        (["--fix", "--in-place", "--output", "x"], "--fix needs --output"),
+    ],
+)
+def test_fix_says_what_it_needs(
+    bad: Path,
+    flags: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "validate", bad, *flags)
+    assert code == 2
+    assert sentence in err
