@@ -5,15 +5,12 @@ question: rows that cannot be read are passed over here and counted; they are sh
 their lines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from prefdata.arrays import BrokenArray
-from prefdata.containers import parquet_rows, probe, raw_rows
-from prefdata.formats import BadRow, get
 from prefdata.mixtures.model import Source
 from prefdata.progress import progress
 from prefdata.records import Media, PreferencePair, Record
@@ -22,6 +19,7 @@ from prefdata.report.page import write_page
 from prefdata.report.sample import Sample
 from prefdata.report.thumbs import Thumbs, shrink
 from prefdata.stats import Collector
+from prefdata.stats.read import readable
 
 if TYPE_CHECKING:
     from prefdata.validate import Report
@@ -128,39 +126,6 @@ def _gather(
         place = sample.wanted(marked=marked)
         if place is not None:
             sample.put(place, Shown(number, line, shrink(record, limits.edge)), marked=marked)
-
-
-def readable(source: Source, collector: Collector) -> Iterator[tuple[int, Record]]:
-    """(line, record) of every row that can be read; the others are counted."""
-    container = probe(source.annotation).container
-    reader = get(str(source.format))
-    if container == "parquet":
-        for line, row in parquet_rows(source.annotation):
-            yield from _record(reader, line, row, collector)
-        return
-    try:
-        for raw in raw_rows(source.annotation, container):
-            if raw.data.isspace():
-                continue
-            try:
-                row = msgspec.json.decode(raw.data)
-            except (msgspec.DecodeError, RecursionError, ValueError):
-                collector.unreadable += 1
-                continue
-            yield from _record(reader, raw.line, row, collector)
-    except BrokenArray as error:
-        collector.unreadable += not error.harmless
-
-
-def _record(reader: Any, line: int, row: Any, collector: Collector) -> Iterator[tuple[int, Record]]:
-    try:
-        if not isinstance(row, dict):
-            raise BadRow("", "not an object")
-        record = reader.to_record(row)
-    except BadRow:
-        collector.unreadable += 1
-        return
-    yield line, record
 
 
 def _pictures(

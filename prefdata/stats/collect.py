@@ -14,6 +14,7 @@ import xxhash
 
 from prefdata.records import PreferencePair, Record
 from prefdata.stats.answers import Answer, answers_of, is_pair, prompt_of
+from prefdata.stats.near import NearDuplicates
 from prefdata.stats.scripts import script_of
 
 Count = Callable[[str], int]
@@ -41,8 +42,8 @@ class Lengths:
 class Collector:
     """The numbers of one source."""
 
-    def __init__(self, name: str, tokens: Count | None = None) -> None:
-        self.name, self.tokens = name, tokens
+    def __init__(self, name: str, tokens: Count | None = None, near: NearDuplicates | None = None) -> None:
+        self.name, self.tokens, self.near = name, tokens, near
         self.rows = self.pairs = self.unreadable = 0
         self.sides: dict[str, Lengths] = {}
         self.prompts = Lengths()
@@ -54,7 +55,7 @@ class Collector:
         self.uris: dict[str, int] = {}
         self._seen: set[int] = set()
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, line: int = 0) -> None:
         """Take one record in."""
         self.rows += 1
         answers = answers_of(record)
@@ -67,7 +68,8 @@ class Collector:
         if is_pair(record):
             self._compare(answers[0], answers[-1])
         self._media(record)
-        self._duplicate(record, prompt, answers)
+        if not self._duplicate(record, prompt, answers) and self.near is not None:
+            self.near.add("\n".join([prompt, *(answer.text for answer in answers)]), line)
 
     def _compare(self, best: Answer, worst: Answer) -> None:
         self.pairs += 1
@@ -88,13 +90,16 @@ class Collector:
             if media.uri is not None:
                 self.uris[media.uri] = self.uris.get(media.uri, 0) + 1
 
-    def _duplicate(self, record: Record, prompt: str, answers: tuple[Answer, ...]) -> None:
+    def _duplicate(self, record: Record, prompt: str, answers: tuple[Answer, ...]) -> bool:
+        """Count an exact copy of an earlier row; True where it is one."""
         media = [found.uri or xxhash.xxh3_64_hexdigest(found.data or b"") for found in record.media]
         key = xxhash.xxh3_64_intdigest(
             msgspec.json.encode((media, prompt, [answer.text for answer in answers]))
         )
-        self.duplicates += key in self._seen
+        known = key in self._seen
+        self.duplicates += known
         self._seen.add(key)
+        return known
 
     @property
     def length_baseline(self) -> float | None:
@@ -113,6 +118,9 @@ class Collector:
             found["length_baseline"] = rounded(self.length_baseline)
             found["same_first_word"] = rounded(self.same_first_word / self.pairs)
             found["same_text"] = self.same_text
+        if self.near is not None:
+            found["near_duplicates"] = self.near.found
+            found["near_duplicate_lines"] = self.near.pairs
         total = sum(self.scripts.values())
         found["scripts"] = {name: rounded(count / total) for name, count in self.scripts.most_common()}
         return found

@@ -1,0 +1,141 @@
+"""`prefdata stats`: numbers about preference data, by source."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import click
+import msgspec
+from msgspec import Meta
+
+from prefdata.cli.config import config_command
+from prefdata.errors import PrefdataError
+from prefdata.progress import progress, say
+
+if TYPE_CHECKING:
+    from prefdata.mixtures import Source
+    from prefdata.stats import Collector
+
+# Images looked at per source: their sizes vary little, and each costs an open of a file.
+_IMAGES = 5000
+
+
+class StatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What to count."""
+
+    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "PATH..."})]
+    image_root: Annotated[
+        str | None, Meta(description="Where image paths start; none may leave it. Else beside the data file.")
+    ] = None
+    tokenizer: Annotated[
+        str | None, Meta(description="Model folder or tokenizer.json: lengths in tokens, too.")
+    ] = None
+    max_tiles: Annotated[int, Meta(ge=1, description="Most tiles of an image (InternVL).")] = 12
+    near: Annotated[
+        bool, Meta(description="Count near-duplicates (needs `prefdata[near]`; left out without it).")
+    ] = True
+    output_format: Annotated[Literal["text", "json"], Meta(description="For people or for programs.")] = (
+        "text"
+    )
+
+
+@config_command(
+    StatsConfig,
+    name="stats",
+    section="Data",
+    examples="""
+    prefdata stats pairs.jsonl
+    prefdata stats meta.json --tokenizer MODEL --output-format json
+    """,
+)
+def command(config: StatsConfig) -> int:
+    """Count lengths, shortcuts a model could learn, duplicates, scripts and image sizes, by source.
+
+    PATH is a data file or a mixture. Rows that cannot be read are counted and passed over; `validate` names them.
+    """
+    from prefdata.mixtures import load
+    from prefdata.stats import Collector
+    from prefdata.stats.near import NearDuplicates, available
+    from prefdata.stats.read import readable
+    from prefdata.stats.tokens import counter
+
+    if not config.paths:
+        raise PrefdataError("Missing PATH; name a data file or a mixture.")
+    root = Path(config.image_root) if config.image_root is not None else None
+    near = config.near and available()
+    if config.near and not near:
+        say("near-duplicates are not counted: pip install 'prefdata[near]' for that.")
+    tokens = counter(config.tokenizer) if config.tokenizer is not None else None
+    found = []
+    for path in config.paths:
+        for source in load(Path(path), root).sources:
+            collector = Collector(source.name, tokens, NearDuplicates() if near else None)
+            with progress(f"stats {source.name}") as bar:
+                for line, record in readable(source, collector):
+                    collector.add(record, line)
+                bar.advance(collector.rows)
+            summary = {"path": str(source.annotation), "format": source.format} | collector.summary()
+            summary["image_sizes"] = _sizes(source, collector, config.max_tiles)
+            found.append(summary)
+    if config.output_format == "json":
+        click.echo(msgspec.json.encode({"sources": found}))
+    else:
+        click.echo("\n\n".join(_text(summary) for summary in found))
+    return 0
+
+
+def _sizes(source: "Source", collector: "Collector", most: int) -> dict[str, Any] | None:
+    """Sizes and tiles of the distinct images, from their headers."""
+    from prefdata.images import resolve
+    from prefdata.stats.collect import spread
+    from prefdata.stats.pictures import size_of
+    from prefdata.tiling import internvl_tiles
+
+    sizes, missing = [], 0
+    for uri in list(collector.uris)[:_IMAGES]:
+        try:
+            size = size_of(resolve(uri, source.root, source.annotation.parent))
+        except PrefdataError:
+            size = None
+        if size is None:
+            missing += 1
+        else:
+            sizes.append(size)
+    if not sizes:
+        return {"looked_at": 0, "unreadable": missing} if missing else None
+    return {
+        "looked_at": len(sizes),
+        "unreadable": missing,
+        "width": spread([width for width, _ in sizes]),
+        "height": spread([height for _, height in sizes]),
+        "tiles": spread([internvl_tiles(width, height, most) for width, height in sizes]),
+    }
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = [f"{found['path']} ({found['format']}): {found['rows']:,} rows, {found['pairs']:,} pairs"]
+    if found["unreadable"]:
+        lines.append(f"  not readable            {found['unreadable']:,} rows")
+    for side in ("prompt", "chosen", "rejected", "answer", "candidate"):
+        for unit, numbers in found.get(side, {}).items():
+            lines.append(
+                f"  {f'{side}, {unit}':<24}median {numbers['median']:,}, mean {numbers['mean']:,}, "
+                f"95 % {numbers['p95']:,}, most {numbers['max']:,}"
+            )
+    if "length_baseline" in found:
+        lines.append(f"  {'the longer is better':<24}right for {found['length_baseline']:.1%} of the pairs")
+        lines.append(f"  {'same first word':<24}{found['same_first_word']:.1%}")
+    lines.append(f"  {'duplicates':<24}{found['duplicates']:,}")
+    if "near_duplicates" in found:
+        lines.append(f"  {'near-duplicates':<24}{found['near_duplicates']:,}")
+    scripts = ", ".join(f"{name} {share:.1%}" for name, share in found["scripts"].items())
+    lines.append(f"  {'script of the answers':<24}{scripts or 'none'}")
+    if found["images"]:
+        lines.append(f"  {'images':<24}{found['images']:,} in {found['rows_with_images']:,} rows")
+    if (sizes := found["image_sizes"]) and sizes["looked_at"]:
+        lines.append(
+            f"  {'image size, tiles':<24}median {sizes['width']['median']}x{sizes['height']['median']}, "
+            f"{sizes['tiles']['median']} tiles; most {sizes['tiles']['max']} tiles"
+        )
+    if sizes and sizes["unreadable"]:
+        lines.append(f"  {'images not readable':<24}{sizes['unreadable']:,}")
+    return "\n".join(lines)
