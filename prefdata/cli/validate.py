@@ -53,6 +53,13 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     in_place: Annotated[
         bool, Meta(description="Let --fix replace its input; the old file is kept as FILE.bak.")
     ] = False
+    report: Annotated[
+        str | None,
+        Meta(
+            description="Also write a page to look at the rows and their findings.",
+            extra={"metavar": "FILE.html"},
+        ),
+    ] = None
     max_findings: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Places shown per code, 0 for all. Default: 5 in text, all in JSON."),
@@ -99,6 +106,11 @@ def command(config: ValidateConfig) -> int:
     printed = rendered(report, config.output_format, config.max_findings)
     if printed:
         click.echo(printed)
+    if config.report is not None:
+        from prefdata.report import sources_of, write_report
+
+        shown = sources_of([Path(path) for path in config.paths], report, root)
+        write_report(Path(config.report), shown, report)
     if report.unreadable:
         return EXIT_USAGE
     if config.fix:

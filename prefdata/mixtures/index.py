@@ -3,9 +3,9 @@
     header (one JSON line: file, size, mtime, hash, rows, images)
     starts [rows] u64      lengths [rows] u32      images [rows] u8
 
-The arrays are mapped, not read. An index is valid while size and modification time are those of the file; with another
-time the content's hash decides. Rows of JSON arrays and parquet files are copied once to JSON lines beside the index,
-since only lines can be read in any order.
+The arrays are mapped, not read. An index is valid while size and modification time are those of the file; with
+another time the content's hash decides. Rows of JSON arrays, packed and parquet files are copied once to JSON lines
+beside the index, since only lines can be read in any order.
 """
 
 import functools
@@ -20,6 +20,7 @@ import msgspec
 import xxhash
 
 from prefdata.arrays import BrokenArray
+from prefdata.compressed import compression
 from prefdata.containers import BOM, MAX_ROW_BYTES, parquet_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import atomic_writer, encode_row
@@ -79,7 +80,7 @@ def open_index(annotation: Path, folder: Path) -> Index:
             return _mapped(place, annotation, spooled)
     lines = annotation
     spooled.unlink(missing_ok=True)
-    if probe(annotation).container != "jsonl":
+    if probe(annotation).container != "jsonl" or compression(annotation) is not None:
         _spool(annotation, spooled)
         lines = spooled
     _build(place, annotation, lines, status)
@@ -97,6 +98,11 @@ def _build(place: Path, annotation: Path, lines: Path, status: os.stat_result) -
             if not line.isspace():
                 try:
                     media = decode(line[skipped:] if skipped else line)
+                except msgspec.ValidationError as error:
+                    # A row may be a bare list of messages, without images; anything else is none.
+                    if not line.lstrip().startswith(b"["):
+                        raise PrefdataError(f"{annotation}:{number}: not a row ({error}).") from error
+                    media = _Media()
                 except (msgspec.DecodeError, RecursionError, ValueError) as error:
                     raise PrefdataError(
                         f"{annotation}:{number}: not a row ({error}); run `prefdata validate` for all problems."
@@ -184,8 +190,11 @@ def _rows(annotation: Path) -> Iterator[bytes]:
         return
     try:
         for raw in raw_rows(annotation, container):
-            # Tokens stay as they are, only the space between them goes.
-            yield msgspec.json.format(raw.data, indent=-1) + b"\n"
+            if container == "jsonl":
+                yield raw.data.rstrip(b"\r\n") + b"\n"
+            else:
+                # Tokens stay as they are, only the space between them goes.
+                yield msgspec.json.format(raw.data, indent=-1) + b"\n"
     except BrokenArray as error:
         if not error.harmless:
             raise PrefdataError(f"{annotation}:{error.line}: {error.problem}.") from error

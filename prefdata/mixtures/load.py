@@ -64,7 +64,9 @@ def _text(path: Path, image_root: Path | None) -> Mixture | None:
             return read_xtuner(path, document, image_root)
         if isinstance(document, dict) and "sources" in document:
             return read_own(path, document, image_root)
-    if re.search(r"(?:\.jsonl?|\.parquet)[\"']?(?:\s+\S+)?(?:\s+\S+)?\s*$|#\d+\s*$", text, re.MULTILINE):
+    if re.search(
+        r"(?:\.jsonl?|\.parquet)(?:\.gz|\.zst)?[\"']?(?:\s+\S+)?(?:\s+\S+)?\s*$|#\d+\s*$", text, re.MULTILINE
+    ):
         return read_lists(path, text, image_root)
     return None
 

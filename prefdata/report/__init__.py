@@ -5,5 +5,6 @@ runs all use it.
 """
 
 from prefdata.report.build import Limits, write_report
+from prefdata.report.sources import sources_of
 
-__all__ = ["Limits", "write_report"]
+__all__ = ["Limits", "sources_of", "write_report"]

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from prefdata.arrays import BrokenArray
-from prefdata.containers import parquet_rows, probe, raw_rows
+from prefdata.containers import as_row, parquet_rows, probe, raw_rows
 from prefdata.formats import BadRow, get
 from prefdata.mixtures.model import Source
 from prefdata.records import Record
@@ -36,6 +36,7 @@ def readable(source: Source, collector: Collector) -> Iterator[tuple[int, Record
 
 
 def _record(reader: Any, line: int, row: Any, collector: Collector) -> Iterator[tuple[int, Record]]:
+    row = as_row(row)
     try:
         if not isinstance(row, dict):
             raise BadRow("", "not an object")

@@ -1,5 +1,6 @@
 """Plan, files and training: the same rows."""
 
+import gzip
 import json
 import os
 from collections import Counter
@@ -136,14 +137,16 @@ def test_an_index_is_kept_until_the_content_changes(tmp_path: Path) -> None:
     assert place.stat().st_ino != before
 
 
-def test_arrays_and_parquet_are_copied_to_lines(tmp_path: Path) -> None:
+def test_arrays_parquet_and_packed_files_are_copied_to_lines(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
     rows = [{"question": f"Q{n}", "chosen": "a", "rejected": "b"} for n in range(3)]
     (tmp_path / "p.json").write_text(json.dumps(rows, indent=2))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "p.parquet")
-    for name in ("p.json", "p.parquet"):
+    with gzip.open(tmp_path / "p.jsonl.gz", "wt") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+    for name in ("p.json", "p.parquet", "p.jsonl.gz"):
         index = open_index(tmp_path / name, tmp_path / "index")
         lines = [
             json.loads(index.path.read_bytes()[s : s + n])

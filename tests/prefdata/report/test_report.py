@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 from random import Random
 
+import pytest
 from PIL import Image
 
+from prefdata.cli.main import cli
 from prefdata.mixtures import load
 from prefdata.report import Limits, write_report
 from prefdata.report.figures import histogram
@@ -153,3 +155,15 @@ def test_sources_are_called_by_what_tells_them_apart() -> None:
         "y/p.jsonl",
         "q.jsonl",
     ]
+
+
+def test_validate_writes_the_same_page(tmp_path: Path) -> None:
+    rows_of(tmp_path / "p.jsonl", [pair(0), pair(1, image="gone.png")])
+    meta = {"s": {"root": "img", "annotation": "p.jsonl", "repeat_time": 1}}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    out = tmp_path / "r.html"
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["validate", "-q", str(tmp_path / "meta.json"), "--report", str(out)], standalone_mode=False)
+    data = json.loads(DATA.findall(out.read_text())[0])
+    assert [row["line"] for row in data["rows"]] == [1, 2]
+    assert "PD401" in {hit[0] for hit in data["rows"][1]["hits"]}
