@@ -10,9 +10,16 @@ from typing import Any
 
 import xxhash
 
-from prefdata.jsonl import write_text
 from prefdata.mixtures import Mixture, Source, write_meta
-from prefdata.report import write_report
+from prefdata.report import card, write_report
+
+_FILES = {
+    "pairs.jsonl": "the pairs",
+    "dropped.jsonl": "what was left out, and why",
+    "meta.json": "the mixture entry to train on",
+    "report.html": "a page to look at the pairs",
+    "run.json": "versions and hashes",
+}
 
 
 def checkpoint_name(checkpoint: str) -> str:
@@ -65,35 +72,14 @@ def write_card(
     run: Path, what: str, counts: Mapping[str, Any], settings: Mapping[str, Any], caveats: str
 ) -> None:
     """README.md: what the pairs are, the counts (nested ones by reason), the settings, what to beware of."""
-    rows = []
-    for name, value in counts.items():
-        if isinstance(value, Mapping):
-            rows += [f"| {name}: {reason} | {count} |" for reason, count in value.items()]
-        else:
-            rows.append(f"| {name} | {value} |")
-    table = "\n".join(rows)
-    told = "\n".join(f"| {name} | {_shown(value)} |" for name, value in settings.items())
-    write_text(
+    command = settings.get("command")
+    card.write_card(
         run / "README.md",
-        f"""# {run.name}
-
-{what}
-
-| | count |
-|---|---|
-{table}
-
-| setting | value |
-|---|---|
-{told}
-
-{caveats}
-
-`pairs.jsonl` holds the pairs (every row's `meta` names its model, sampling and seed), `dropped.jsonl` what was left
-out and why, `meta.json` the mixture entry to train on, `run.json` versions and hashes; `report.html` shows the pairs.
-""",
+        name=run.name,
+        what=what,
+        counts=counts,
+        settings={key: value for key, value in settings.items() if key != "command"},
+        caveats=caveats,
+        files=_FILES,
+        tags=(str(command),) if command else (),
     )
-
-
-def _shown(value: Any) -> str:
-    return "`" + str(value).replace("|", "\\|").replace("\n", " ") + "`"

@@ -1,0 +1,34 @@
+"""The dataset card is one that the hub's own library reads."""
+
+import pytest
+
+from prefdata.report.card import card
+
+
+def made(**counts: object) -> str:
+    return card(
+        "my-pairs", "Pairs.", {"rows": 9, **counts, "dropped": {"same|answer": 2}}, {"model": "a|b\n`c`", "seed": 1},
+        "Beware.", {"pairs.jsonl": "the pairs"}, ("dropout-ntp",),
+    )  # fmt: skip
+
+
+def test_counts_settings_and_limits_are_told() -> None:
+    text = made(pairs=7)
+    assert "| pairs | 7 |" in text
+    assert "| dropped: same\\|answer | 2 |" in text
+    assert "| model | `a\\|b 'c'` |" in text
+    assert "## Limitations\n\nBeware." in text
+    assert made(pairs=7) == text
+
+
+@pytest.mark.parametrize(
+    ("pairs", "size"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (2_000_000, "1M<n<10M")],
+)
+def test_the_front_matter_is_the_hubs(pairs: int, size: str) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.DatasetCard(made(pairs=pairs)).data
+    assert data.license == "unknown"
+    assert data.size_categories == [size]
+    assert data.configs == [{"config_name": "default", "data_files": "pairs.jsonl"}]
+    assert "dropout-ntp" in data.tags
