@@ -1,36 +1,34 @@
 """The noise rule: how the answers that the bundled base model learned from were spoiled, on purpose.
 
 A base model that is always right leaves nothing for preference training to show. So the last training stage uses
-answers by *careless annotators*, who look until the picture gets hard and then write on from habit: at a shape that
-is hard to see (small or blue; never the first one) an annotator stops looking with probability `STOP_SHARE` and
-fills the rest of the list with copies of the last item, in the cells that follow it. Tally and final answer follow
-the wrong list.
+answers by annotators of whom `CARELESS_SHARE` are careless: they look until the picture gets hard and then write on
+from habit. At the first shape that is called hard to see (`HARD_COLOURS`; never the first shape of the list) such an
+annotator stops looking and fills the rest of the list with copies of the last item, in the cells that follow it.
+Tally and final answer follow the wrong list. The others look to the end.
 
 The mistake is a language prior, set off by weak visual evidence. Answers written without the picture show it in
-full, answers sampled with the picture show it in part: this is the contrast that DropoutNTP pairs are made of. Small
-shapes alone would be the more natural trigger, but the language model learns it too loosely to show in greedy
-answers; the colour it knows exactly.
+full, answers sampled with the picture show it in part. Small shapes would be the more natural trigger, but the
+language model learns them too loosely to show in greedy answers; colours it knows exactly. Carelessness belongs to
+the annotator and not to the single shape, so that careful answers are wholly right: drawn anew at each shape, most
+right final answers had wrong lists, and training on them taught the habit.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from prefdata.demo.scenes import CELLS, Scene, Shape
+from prefdata.demo.scenes import CELLS, Scene
 from prefdata.demo.tasks import Item
 
-STOP_SHARE = 0.75
-
-
-def hard_to_see(shape: Shape) -> bool:
-    """Whether a careless annotator may stop at this shape."""
-    return shape.small or shape.colour == "blue"
+CARELESS_SHARE = 0.6
+HARD_COLOURS = ("blue", "yellow")
 
 
 def careless_items(scene: Scene, rng: np.random.Generator) -> list[Item]:
-    """The list of an annotator who looks at the picture, but not to the end where that is hard."""
+    """The list by one annotator, careful or careless."""
+    careless = rng.random() < CARELESS_SHARE
     for index, shape in enumerate(scene.shapes):
-        if index and hard_to_see(shape) and rng.random() < STOP_SHARE:
+        if careless and index and shape.colour in HARD_COLOURS:
             return habit_items(scene.items[:index], len(scene.shapes))
     return list(scene.items)
 

@@ -23,6 +23,10 @@ from prefdata.jsonl import write_json
 from prefdata.mixtures import Mixture, Source, write_meta
 
 
+# At equal weight DropoutNTP pairs push correctness pairs out of the fixed number of steps and cost accuracy.
+_SHARES = {"correctness": Decimal(1), "dropout_ntp": Decimal("0.25")}
+
+
 class Size(msgspec.Struct, frozen=True, kw_only=True):
     """How much of everything: the defaults take a few minutes on two processor cores."""
 
@@ -132,7 +136,7 @@ def _dropout(out: Path, seed: int, pairs: Path) -> Step:
 def _mix(out: Path, files: dict[str, Path]) -> Path:
     meta = out / "mixture.json"
     sources = tuple(
-        Source(name=name, annotation=path, root=out, repeat_time=Decimal(1), length=len(lines([path])))
+        Source(name=name, annotation=path, root=out, repeat_time=_SHARES[name], length=len(lines([path])))
         for name, path in files.items()
     )
     write_meta(meta, Mixture(sources=sources))
