@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
+import msgspec
+
 from pipelines.judging import anls, choice, maths, number, quantity, relaxed, text, yesno
 from pipelines.judging.extract import Extraction, extract
 from pipelines.judging.kind import kind_of
@@ -90,6 +92,9 @@ def judge(
             break
     assert best is not None
     _, decision, form, kind = best
+    if decision.outcome == "wrong" and finish_reason == "length":
+        # A response that was cut off might have gone on to correct itself: it is never called wrong.
+        decision = msgspec.structs.replace(decision, outcome="undecided", reason="truncated")
     return Verdict(
         outcome=decision.outcome, rule=decision.rule, extracted=found.text, normalised=decision.normalised, gold=form,
         reason=decision.reason, span=(found.start, found.end), answer_type=kind,

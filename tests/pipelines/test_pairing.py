@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,3 +117,10 @@ def test_the_accuracy_band_holds_back_pairs() -> None:
     assert pair(drawn, 15, (0.3, 0.8)).pairs == ()
     assert not pair(drawn, 15, (0.3, 0.8)).in_band
     assert pair(drawn, 15, (0.25, 0.8)).pairs
+
+
+def test_a_right_answer_that_was_cut_off_is_not_chosen() -> None:
+    cut_off = msgspec.structs.replace(judged("correct", "7", "so 7, and then"), finish_reason="length")
+    whole, bad = judged("correct", "7", "so it is 7"), judged("wrong", "8")
+    assert pair([cut_off, bad], 5).pairs == ()
+    assert [chosen.response for chosen, _ in pair([cut_off, whole, bad], 5).pairs] == ["so it is 7"]

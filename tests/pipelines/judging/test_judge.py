@@ -67,6 +67,12 @@ def test_an_answer_cut_off_by_the_length_limit_is_truncated(response: str, reaso
     assert verdict.outcome == ("undecided" if reason else "correct")
 
 
+def test_an_answer_cut_off_after_a_wrong_answer_is_not_wrong() -> None:
+    verdict = judge("Answer: \\boxed{11}\nWait, let me", ("12",), finish_reason="length")
+    assert (verdict.outcome, verdict.reason, verdict.extracted) == ("undecided", "truncated", "11")
+    assert judge("Answer: \\boxed{11}\nWait, let me", ("12",)).outcome == "wrong"
+
+
 def test_one_of_several_references_is_enough_and_wrong_needs_all() -> None:
     assert judge("Final answer: NYC", ("New York", "NYC")).outcome == "correct"
     assert judge("Final answer: 5", ("3", "4")).outcome == "wrong"
