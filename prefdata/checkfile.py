@@ -5,7 +5,7 @@ process can run it over any byte range.
 """
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from prefdata.formats.base import Format, Signature
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
+
+if TYPE_CHECKING:
+    from prefdata.rules.tokens import TokenCheck
 
 # A row in which one of these is found is looked at closely: template tokens, other formats' placeholders, ASCII written
 # as \\u00xx that could hide them, halves of surrogate pairs. Each pattern begins with one fixed byte, for which the
@@ -69,13 +72,21 @@ class FileCheck:
     """Checks the rows of one file (or one range of it)."""
 
     def __init__(
-        self, fmt: Format, checker: image.ImageChecker, tally: Tally, wanted: Chosen, keep: int
+        self,
+        fmt: Format,
+        checker: image.ImageChecker,
+        tally: Tally,
+        wanted: Chosen,
+        keep: int,
+        tokens: "TokenCheck | None" = None,
     ) -> None:
         self._format, self._checker, self.tally = fmt, checker, tally
         self._wanted, self._keep = wanted, keep
         self._decode = msgspec.json.Decoder(fmt.row).decode
         self._pairs = "pair" in fmt.kinds
-        self._scan = SCANNERS.get(fmt.id)
+        # Counting tokens takes the whole row, so nothing is accepted before.
+        self._tokens = tokens
+        self._scan = SCANNERS.get(fmt.id) if tokens is None else None
         # Misspelt optional keys, which the struct would skip.
         self._misspelt = [
             f'"{wrong}"'.encode() for wrong, right in fmt.misspelt.items() if right in syntax.LISTS
@@ -125,6 +136,9 @@ class FileCheck:
 
     def raw(self, raw: Raw) -> None:
         """Check a row of text."""
+        if self._tokens is not None:
+            self.explain(raw)
+            return
         data = raw.data
         try:
             row = self._decode(data)
@@ -169,7 +183,8 @@ class FileCheck:
             self._count_in(strict, self._format.signature(strict), line)
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
-        for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker)):
+        counted = self._tokens.check(view) if self._tokens is not None and not hits else ()
+        for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker), *counted):
             told_already = hit not in hits and hit.code in _NEED_ALL_TURNS and broken
             if not told_already:
                 self._hit(line, hit)

@@ -61,11 +61,11 @@ def resolve(uri: str, root: Path | None, base: Path) -> Path:
         if escapes:
             raise Escapes(f"{uri}: leaves the image root {root}; only files under it are read.")
         return Path(whole)
-    near = base / uri
-    if near.exists():
-        return near
-    far = Path(uri)
-    return far if far.exists() else near
+    near, far = base / uri, Path(uri)
+    try:
+        return near if near.exists() or not far.exists() else far
+    except OSError as error:
+        raise PrefdataError(f"{uri[:200]}: not a usable path ({error.strerror}).") from error
 
 
 def check(path: Path, tier: Tier) -> tuple[Problem, ...]:

@@ -23,6 +23,7 @@ from prefdata.errors import PrefdataError
 from prefdata.findings import Chosen, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.ranges import token_check
 from prefdata.rules import syntax
 from prefdata.rules.image import ImageChecker
 from prefdata.sniff import sniff
@@ -81,7 +82,8 @@ def _judge(path: Path, container: Container, format_id: str, options: Options) -
     tally = Tally()
     wanted = Chosen(options.select, options.ignore)
     checker = ImageChecker(options.image_root, path.parent, options.images)
-    check = FileCheck(get(format_id), checker, tally, wanted, _ALL)
+    tokens = token_check(options.tokens, options.image_root, path.parent)
+    check = FileCheck(get(format_id), checker, tally, wanted, _ALL, tokens)
     bad: dict[int, list[Hit]] = {}
     for _ in _checked(path, container, check):
         for number, hit in tally.hits:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -27,9 +27,29 @@ from prefdata.images import Tier
 from prefdata.rules.image import ImageChecker
 from prefdata.rules.length import Lengths
 
+if TYPE_CHECKING:
+    from prefdata.rules.tokens import TokenCheck
+
 # A file below this is checked sooner by one process than a second one starts.
 _LARGE = 48 * 1024 * 1024
 _RANGE = 16 * 1024 * 1024
+
+
+class TokenLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows may have so many tokens of a tokenizer, with images of so many tiles at most."""
+
+    tokenizer: str
+    limit: int
+    tiles: int = 12
+
+
+def token_check(limit: TokenLimit | None, root: Path | None, base: Path) -> "TokenCheck | None":
+    """The rule for a limit; the tokenizer is loaded only where one was given."""
+    if limit is None:
+        return None
+    from prefdata.rules.tokens import TokenCheck
+
+    return TokenCheck(limit.tokenizer, limit.limit, limit.tiles, root, base)
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +64,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     keep: int
     start: int
     stop: int
+    tokens: TokenLimit | None = None
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -77,10 +98,12 @@ def cut(whole: Range, workers: int) -> list[Range]:
     ]
 
 
-def check(work: Range, checker: ImageChecker) -> Tally:
+def check(work: Range, checker: ImageChecker, tokens: "TokenCheck | None" = None) -> Tally:
     """The tally of one range."""
     tally = Tally()
-    checking = FileCheck(get(work.format), checker, tally, Chosen(work.select, work.ignore), work.keep)
+    checking = FileCheck(
+        get(work.format), checker, tally, Chosen(work.select, work.ignore), work.keep, tokens
+    )
     with open(work.path, "rb") as stream:
         for block in blocks(stream, work.start, work.stop):
             checking.block(block)
@@ -170,14 +193,18 @@ def _receive(pipe: IO[bytes] | None) -> bytes | None:
     return data if size and len(data) == size else None
 
 
-def _answer(work: Range, checkers: dict[tuple[str | None, str, Tier], ImageChecker]) -> Answer:
+Place = tuple[str | None, str, Tier]
+
+
+def _answer(work: Range, checkers: dict[Place, tuple[ImageChecker, "TokenCheck | None"]]) -> Answer:
     # Kept between ranges, so that an image is looked at once by each worker.
     place = (work.root, str(Path(work.path).parent), work.tier)
     if place not in checkers:
         root = Path(work.root) if work.root is not None else None
-        checkers[place] = ImageChecker(root, Path(work.path).parent, work.tier)
+        base = Path(work.path).parent
+        checkers[place] = ImageChecker(root, base, work.tier), token_check(work.tokens, root, base)
     try:
-        tally = check(work, checkers[place])
+        tally = check(work, *checkers[place])
     except PrefdataError as error:
         return Answer(error=str(error))
     except OSError as error:
@@ -198,7 +225,7 @@ def main() -> None:
     """A worker: ranges in, tallies out, until its input ends."""
     # Ctrl-C reaches all processes of the terminal; only the parent speaks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    checkers: dict[tuple[str | None, str, Tier], ImageChecker] = {}
+    checkers: dict[Place, tuple[ImageChecker, TokenCheck | None]] = {}
     while (packed := _receive(sys.stdin.buffer)) is not None:
         answer = _answer(msgspec.msgpack.decode(packed, type=Range), checkers)
         _send(sys.stdout.buffer, msgspec.msgpack.encode(answer))

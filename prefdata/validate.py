@@ -25,7 +25,7 @@ from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.mixtures.meta import decode_meta, make_source
 from prefdata.progress import progress
-from prefdata.ranges import Range, how_many, over_processes
+from prefdata.ranges import Range, TokenLimit, how_many, over_processes, token_check
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
@@ -37,7 +37,7 @@ _SUFFIXES = (".json", ".jsonl", ".parquet")
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to validate. `keep` is how many findings of each code are kept with their places (all are counted),
-    `workers` the number of processes (None: all cores for large files)."""
+    `workers` the number of processes (None: all cores for large files), `tokens` a limit that rows must stay within."""
 
     format: str | None = None
     images: Tier = "header"
@@ -46,6 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ignore: tuple[str, ...] = ()
     keep: int = 10_000
     workers: int | None = None
+    tokens: TokenLimit | None = None
 
 
 class FileReport(msgspec.Struct, kw_only=True):
@@ -149,7 +150,8 @@ class _Work:
         number = len(self.result.files)
         tally = Tally()
         checker = ImageChecker(root, path.parent, self.options.images)
-        check = FileCheck(get(format_id), checker, tally, self.wanted, self.options.keep)
+        tokens = token_check(self.options.tokens, root, path.parent)
+        check = FileCheck(get(format_id), checker, tally, self.wanted, self.options.keep, tokens)
         if probed.container == "jsonl":
             self._lines(path, probed.compressed, format_id, root, number, check)
         else:
@@ -188,6 +190,7 @@ class _Work:
                     select=self.options.select,
                     ignore=self.options.ignore,
                     keep=self.options.keep,
+                    tokens=self.options.tokens,
                     start=0,
                     stop=size,
                 )

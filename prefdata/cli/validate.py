@@ -41,6 +41,17 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Annotated[int, Meta(ge=1, le=256)] | None,
         Meta(description="Processes for JSON lines. Default: all cores for large files, one for small ones."),
     ] = None
+    tokenizer: Annotated[
+        str | None,
+        Meta(
+            description="Model folder or `demo`: find rows over --max-length by its tokens.",
+            extra={"metavar": "M"},
+        ),
+    ] = None
+    max_length: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Tokens that a trainer will keep of a row.")
+    ] = None
+    max_tiles: Annotated[int, Meta(ge=1, le=64, description="Most tiles of an image, for --max-length.")] = 12
     fix: Annotated[
         bool,
         Meta(
@@ -84,6 +95,7 @@ def command(config: ValidateConfig) -> int:
     content. Exit code 0: no errors; 1: errors; 2: a file could not be read.
     """
     from prefdata.outputs import rendered
+    from prefdata.ranges import TokenLimit
     from prefdata.validate import Options, validate
 
     if not config.paths:
@@ -91,6 +103,11 @@ def command(config: ValidateConfig) -> int:
     root = Path(config.image_root) if config.image_root is not None else None
     if root is not None and not root.is_dir():
         raise PrefdataError(f"--image-root {root}: no such folder.")
+    tokens = None
+    if (config.tokenizer is None) != (config.max_length is None):
+        raise PrefdataError("--tokenizer and --max-length go together; give both.")
+    if config.tokenizer is not None and config.max_length is not None:
+        tokens = TokenLimit(tokenizer=config.tokenizer, limit=config.max_length, tiles=config.max_tiles)
     options = Options(
         format=config.format,
         images=config.images,
@@ -98,6 +115,7 @@ def command(config: ValidateConfig) -> int:
         select=config.select,
         ignore=config.ignore,
         workers=config.workers,
+        tokens=tokens,
     )
     _check_fix(config)
     report = validate([Path(path) for path in config.paths], options)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from prefdata.errors import PrefdataError
+from prefdata.ranges import TokenLimit
 from prefdata.validate import Options, Report, validate
 
 GOOD = b'{"question":"Q?","chosen":"a","rejected":"b"}\n'
@@ -165,3 +166,20 @@ def test_real_files_have_the_findings_that_they_have(shared_data: Path) -> None:
     }
     for name, counts in expected.items():
         assert validate([data / name], Options()).counts == counts, name
+
+
+def test_rows_over_the_limit_of_tokens(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    rows = [
+        '{"question":"Area?","chosen":"6","rejected":"8"}',
+        '{"question":"Area?","chosen":"6' + " and more" * 60 + '","rejected":"8"}',
+        '{"question":"Area?' + " and more" * 90 + '","chosen":"6","rejected":"8"}',
+        '{"image":"none.png","question":"Area?","chosen":"6","rejected":"8"}',
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(rows) + "\n")
+    for workers in (1, 2):
+        tokens = TokenLimit(tokenizer="demo", limit=100)
+        report = validate([file], Options(images="none", tokens=tokens, workers=workers))
+        found = {(each.line, each.code, each.field) for each in report.findings}
+        assert found == {(2, "PD603", "chosen"), (3, "PD604", ""), (4, "PD604", "")}
