@@ -490,9 +490,47 @@ static PyObject *key(PyObject *self, PyObject *args) {
     return result;
 }
 
+/* Halves (keys without their lowest bit) that occur more than once, each as often as it repeats. The keys are looked
+ * through in slices by value, so that the table stays at 32 MiB however many there are. */
+static PyObject *repeated(PyObject *self, PyObject *args) {
+    Py_buffer keys;
+    if (!PyArg_ParseTuple(args, "y*", &keys))
+        return NULL;
+    const size_t room = (size_t)1 << 22, count = keys.len / 8, parts = count / (room / 2) + 1;
+    size_t size = 1024;
+    while (size < room && size < 2 * count)
+        size *= 2;
+    uint64_t *table = malloc(size * sizeof *table);
+    PyObject *found = PyList_New(0);
+    int good = table && found;
+    for (size_t part = 0; good && part < parts; part++) {
+        memset(table, 0, size * sizeof *table);
+        for (size_t i = 0; good && i < count; i++) {
+            uint64_t half = load((text)keys.buf + 8 * i) >> 1;
+            if (half % parts != part)
+                continue;
+            /* Zero marks a free place; a half has 63 bits, so one more never overflows. */
+            size_t at = (half * 0x9E3779B97F4A7C15u >> 32) & (size - 1);
+            while (table[at] && table[at] != half + 1)
+                at = (at + 1) & (size - 1);
+            if (table[at])
+                good = append(found, PyLong_FromUnsignedLongLong(half));
+            table[at] = half + 1;
+        }
+    }
+    free(table);
+    PyBuffer_Release(&keys);
+    if (!good) {
+        Py_XDECREF(found);
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    return found;
+}
+
 static PyMethodDef methods[] = {
     {"scan", scan, METH_VARARGS, "scan(block, place, want_images): see rowscan.py."},
     {"key", key, METH_VARARGS, "key(media, prompt, chosen, rejected): the key of a row from the insides of JSON strings."},
+    {"repeated", repeated, METH_VARARGS, "repeated(keys): halves of 64-bit keys that occur more than once."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_rowscan", NULL, -1, methods, NULL, NULL, NULL, NULL};

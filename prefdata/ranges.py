@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -67,6 +68,9 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenLimit | None = None
 
 
+Checkers = tuple[ImageChecker, "TokenCheck | None"]
+
+
 class Answer(msgspec.Struct, kw_only=True):
     """A tally as it travels; or the sentence of what went wrong."""
 
@@ -110,20 +114,50 @@ def check(work: Range, checker: ImageChecker, tokens: "TokenCheck | None" = None
     return tally
 
 
-def over_processes(whole: Range, workers: int) -> Iterator[tuple[Range, Tally]]:
-    """Every range with its tally, in file order. Raises PrefdataError when a worker fails."""
+def over_processes(whole: Range, workers: int, own: Checkers) -> Iterator[tuple[Range, Tally]]:
+    """Every range with its tally, in file order. This process works too: it has begun before the others have started.
+
+    Raises PrefdataError when a worker fails.
+    """
+    ranges = cut(whole, workers)
+    todo = deque(enumerate(ranges))
+    answers: SimpleQueue[tuple[int, Tally | Exception]] = SimpleQueue()
     team = _Team()
-    pool = ThreadPoolExecutor(workers)
+
+    def serve() -> None:
+        while todo:
+            with suppress(IndexError):  # another took the last one
+                number, work = todo.popleft()
+                try:
+                    answers.put((number, team.check(work)))
+                except (PrefdataError, OSError) as error:
+                    answers.put((number, error))
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(workers - 1)]
+    done: dict[int, Tally] = {}
     try:
-        ranges = cut(whole, workers)
-        yield from zip(ranges, pool.map(team.check, ranges), strict=True)
+        for thread in threads:
+            thread.start()
+        for number, work in enumerate(ranges):
+            while number not in done:
+                with suppress(IndexError):
+                    mine, piece = todo.popleft()
+                    done[mine] = check(piece, *own)
+                while not answers.empty() or (not todo and number not in done):
+                    other, answer = answers.get()
+                    if isinstance(answer, Exception):
+                        raise answer
+                    done[other] = answer
+            yield work, done.pop(number)
     finally:
+        todo.clear()
         team.end()
-        pool.shutdown(cancel_futures=True)
+        for thread in threads:
+            thread.join()
 
 
 class _Team:
-    """One child process per thread of the pool."""
+    """One child process per thread."""
 
     def __init__(self) -> None:
         self._mine = threading.local()
@@ -196,7 +230,7 @@ def _receive(pipe: IO[bytes] | None) -> bytes | None:
 Place = tuple[str | None, str, Tier]
 
 
-def _answer(work: Range, checkers: dict[Place, tuple[ImageChecker, "TokenCheck | None"]]) -> Answer:
+def _answer(work: Range, checkers: dict[Place, Checkers]) -> Answer:
     # Kept between ranges, so that an image is looked at once by each worker.
     place = (work.root, str(Path(work.path).parent), work.tier)
     if place not in checkers:

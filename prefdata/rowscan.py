@@ -6,6 +6,7 @@ never becomes one. It is optional: without a C compiler at installation every ro
 a fault in it could hide findings but not invent them, and a property test holds it to the rules.
 """
 
+from array import array
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,8 @@ from prefdata.formats.base import Signature
 Scanned = tuple[
     int, bytes, bytes, list[tuple[int, int, int]], list[tuple[int, str]], int, int, int, int
 ]  # lines, keys, places, (line, start, end) to look at, (line, reference), first line with one, longer, shorter, equal
+# Keys are looked through in slices of this many at most, so that the set stays small beside the arrays.
+_SLICE = 500_000
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 try:
@@ -47,3 +50,20 @@ def key(signature: Signature) -> int:
         return a & ~1
     b = xxhash.xxh3_64_intdigest(rejected, start)
     return ((a + b) & _MASK & ~1) | (a < b)
+
+
+def repeated(keys: "array[int]") -> set[int]:
+    """Halves of keys (without the lowest bit, which tells the sides apart) that occur more than once."""
+    if _compiled is not None:
+        return set(_compiled.repeated(keys))
+    parts = len(keys) // _SLICE + 1
+    found: set[int] = set()
+    for part in range(parts):
+        halves = [number >> 1 for number in keys if parts == 1 or (number >> 1) % parts == part]
+        if len(set(halves)) < len(halves):
+            seen: set[int] = set()
+            for half in halves:
+                if half in seen:
+                    found.add(half)
+                seen.add(half)
+    return found

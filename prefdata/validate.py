@@ -25,7 +25,7 @@ from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.mixtures.meta import decode_meta, make_source
 from prefdata.progress import progress
-from prefdata.ranges import Range, TokenLimit, how_many, over_processes, token_check
+from prefdata.ranges import Checkers, Range, TokenLimit, how_many, over_processes, token_check
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
@@ -153,7 +153,7 @@ class _Work:
         tokens = token_check(self.options.tokens, root, path.parent)
         check = FileCheck(get(format_id), checker, tally, self.wanted, self.options.keep, tokens)
         if probed.container == "jsonl":
-            self._lines(path, probed.compressed, format_id, root, number, check)
+            self._lines(path, probed.compressed, format_id, root, number, check, (checker, tokens))
         else:
             self._rows(path, probed.container, check)
         check.finish(probed.bom)
@@ -176,6 +176,7 @@ class _Work:
         root: Path | None,
         number: int,
         check: FileCheck,
+        own: Checkers,
     ) -> None:
         """JSON lines, in blocks; a large file over several processes."""
         size = path.stat().st_size
@@ -183,9 +184,9 @@ class _Work:
         with progress(f"validate {path.name}", _megabytes(size) if not compressed else None, "MB") as bar:
             if workers > 1:
                 whole = Range(
-                    path=str(path.absolute()),
+                    path=str(path),
                     format=format_id,
-                    root=str(root.absolute()) if root is not None else None,
+                    root=str(root) if root is not None else None,
                     tier=self.options.images,
                     select=self.options.select,
                     ignore=self.options.ignore,
@@ -194,7 +195,7 @@ class _Work:
                     start=0,
                     stop=size,
                 )
-                for work, part in over_processes(whole, workers):
+                for work, part in over_processes(whole, workers, own):
                     check.tally.merge(part, number)
                     bar.advance(_megabytes(work.stop) - bar.done)
                 return

@@ -10,10 +10,7 @@ from collections.abc import Iterator
 
 from prefdata.findings import Hit
 from prefdata.formats.base import Signature
-from prefdata.rowscan import key
-
-# Keys are looked through in slices of this many at most, so that the set stays small beside the arrays.
-_SLICE = 500_000
+from prefdata.rowscan import key, repeated
 
 
 class Duplicates:
@@ -42,7 +39,7 @@ class Duplicates:
 
     def hits(self, names: list[str]) -> Iterator[tuple[int, int, Hit]]:
         """(file, line, hit) of every row that repeats or contradicts an earlier one."""
-        wanted = self._repeated()
+        wanted = repeated(self.keys)
         if not wanted:
             return
         rows = sorted(
@@ -57,20 +54,6 @@ class Duplicates:
                 continue
             other, place = earlier
             yield file, line, Hit(code, "", f"line {place}" if other == file else f"{names[other]}:{place}")
-
-    def _repeated(self) -> set[int]:
-        """Halves of keys (without the lowest bit) that occur more than once."""
-        parts = len(self.keys) // _SLICE + 1
-        repeated: set[int] = set()
-        for part in range(parts):
-            halves = [number >> 1 for number in self.keys if parts == 1 or (number >> 1) % parts == part]
-            if len(set(halves)) < len(halves):
-                seen: set[int] = set()
-                for half in halves:
-                    if half in seen:
-                        repeated.add(half)
-                    seen.add(half)
-        return repeated
 
     def _place(self, index: int) -> tuple[int, int]:
         _, file, before = self._ranges[bisect_right(self._ranges, index, key=lambda each: each[0]) - 1]

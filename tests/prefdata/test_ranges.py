@@ -47,6 +47,14 @@ def test_processes_make_no_difference(tmp_path: Path, workers: int) -> None:
     assert "line 8:" in places["PD502"][1]
 
 
+def test_findings_of_images_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    alone, team = (validate([Path("pairs.jsonl")], Options(workers=workers)) for workers in (1, 4))
+    assert without_time(team) == without_time(alone)
+    assert alone.counts["PD401"] == 2
+
+
 @pytest.mark.parametrize("step", [1, 7, 50])
 def test_ranges_share_no_line_and_miss_none(step: int) -> None:
     data = b"one\ntwo\n\nthree\nfour, which is longer\nlast"
