@@ -17,32 +17,32 @@ from prefdata.mixtures.counts import share_of
 from prefdata.mixtures.model import Mixture
 
 # Rows are kept as source << SHIFT | row: eight bytes each, so an epoch of millions fits in little memory.
-_SHIFT = 40
-_MASK = (1 << _SHIFT) - 1
+SHIFT = 40
+MASK = (1 << SHIFT) - 1
 
 
 class Epoch(Sequence[tuple[int, int]]):
     """(source number, row number from 0) of every row of one epoch, in training order."""
 
     def __init__(self, packed: "array[int]") -> None:
-        self._packed = packed
+        self.packed = packed
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return len(self.packed)
 
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
         if isinstance(place, slice):
-            return [(code >> _SHIFT, code & _MASK) for code in self._packed[place]]
-        code = self._packed[place]
-        return code >> _SHIFT, code & _MASK
+            return [(code >> SHIFT, code & MASK) for code in self.packed[place]]
+        code = self.packed[place]
+        return code >> SHIFT, code & MASK
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        for code in self._packed:
-            yield code >> _SHIFT, code & _MASK
+        for code in self.packed:
+            yield code >> SHIFT, code & MASK
 
     def counts(self) -> Counter[int]:
         """Rows by source."""
-        return Counter(code >> _SHIFT for code in self._packed)
+        return Counter(code >> SHIFT for code in self.packed)
 
 
 def epoch(
@@ -60,7 +60,7 @@ def epoch(
     packed = array("Q")
     for place, (name, source, have) in enumerate(zip(names(mixture), mixture.sources, rows, strict=True)):
         share = share_of(source, have)
-        base = place << _SHIFT
+        base = place << SHIFT
         for _ in range(share.copies):
             packed.extend(range(base, base + have))
         if share.remainder:
@@ -100,4 +100,4 @@ def shuffle(values: "array[int]", random: Random) -> None:
 
 
 def _pack(rows: Iterator[tuple[int, int]]) -> "array[int]":
-    return array("Q", (source << _SHIFT | row for source, row in rows))
+    return array("Q", (source << SHIFT | row for source, row in rows))

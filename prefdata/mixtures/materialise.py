@@ -7,7 +7,8 @@ epoch order.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from prefdata.formats import BadRow, get
 from prefdata.formats.base import CannotHold
 from prefdata.images import is_url
 from prefdata.jsonl import atomic_writer, encode_row, write_json
-from prefdata.mixtures.draw import Epoch
+from prefdata.mixtures.draw import MASK, SHIFT, Epoch
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.meta import write_meta
 from prefdata.mixtures.model import Mixture, Source
@@ -58,18 +59,20 @@ def write_epoch(
     files: list[str] = []
     hashes: dict[str, Any] = {}
     size = 0
-    with progress("mix write", len(drawn)) as bar:
+    with progress("mix write", len(drawn)) as bar, closing(_Reader(indexes, changes)) as reader:
+        block = reader.block_rows()
         for shard in range(shards):
             name = f"part-{shard:05d}-of-{shards:05d}.jsonl"
             first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
             digest = xxhash.xxh3_128()
             with atomic_writer(folder / name) as out:
-                for block in _blocks(drawn, indexes, first, last):
-                    data = b"".join(_rows(block, indexes, changes))
+                for begin in range(first, last, block):
+                    codes = drawn.packed[begin : min(begin + block, last)]
+                    data = b"".join(reader.rows(codes))
                     out.write(data)
                     digest.update(data)
                     size += len(data)
-                    bar.advance(len(block))
+                    bar.advance(len(codes))
             files.append(name)
             hashes[name] = {"rows": last - first, "hash": digest.hexdigest()}
     outputs = [
@@ -104,12 +107,11 @@ class _Change:
 
     def __init__(self, source: Source, prefix: str, to: str | None) -> None:
         self.source, self.prefix, self.to = source, prefix, to
+        self.plain = not prefix and to is None
         self.rewritten = 0
 
     def apply(self, data: bytes) -> bytes:
-        """The row as it is written, with its newline."""
-        if not self.prefix and self.to is None:
-            return data + b"\n"
+        """The row as it is written."""
         row = msgspec.json.decode(data)
         if self.to is not None:
             try:
@@ -165,35 +167,47 @@ def clear(folder: Path) -> None:
         raise PrefdataError(f"{folder}: holds {sorted(foreign)[0]} of something else; name an empty folder.")
 
 
-def _blocks(drawn: Epoch, indexes: Sequence[Index], first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-    """Pieces of the epoch that fit in memory."""
-    block: list[tuple[int, int]] = []
-    size = 0
-    for begin in range(first, last, _BLOCK_ROWS):
-        for source, row in drawn[begin : min(begin + _BLOCK_ROWS, last)]:
-            length = indexes[source].lengths[row]
-            if block and (size + length > _BLOCK_BYTES or len(block) == _BLOCK_ROWS):
-                yield block
-                block, size = [], 0
-            block.append((source, row))
-            size += length
-    if block:
-        yield block
+class _Reader:
+    """Rows of all sources, a block at a time.
 
+    Plain reads, not mapped files: rows far apart would each map their surroundings, and memory with them.
+    """
 
-def _rows(block: list[tuple[int, int]], indexes: Sequence[Index], changes: Sequence[_Change]) -> list[bytes]:
-    """The block's rows in its own order, read in the order of the files."""
-    rows = [b""] * len(block)
-    opened: dict[int, int] = {}
-    try:
-        for place in sorted(range(len(block)), key=block.__getitem__):
-            source, row = block[place]
-            index = indexes[source]
-            if source not in opened:
-                opened[source] = os.open(index.path, os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(opened[source], index.lengths[row], index.starts[row])
-            rows[place] = changes[source].apply(data)
-    finally:
-        for descriptor in opened.values():
-            os.close(descriptor)
-    return rows
+    def __init__(self, indexes: Sequence[Index], changes: Sequence[_Change]) -> None:
+        self.indexes, self.changes = indexes, changes
+        self._opened: dict[int, int] = {}
+
+    def block_rows(self) -> int:
+        """How many rows a block holds so that it stays small even if all come from the source of the longest rows."""
+        longest = max(index.path.stat().st_size // max(len(index), 1) for index in self.indexes)
+        return max(64, min(_BLOCK_ROWS, _BLOCK_BYTES // (longest + 1)))
+
+    def rows(self, codes: Sequence[int]) -> list[bytes]:
+        """The rows of packed codes in their own order, read in the order of the files."""
+        rows = [b""] * len(codes)
+        current, pread = -1, os.pread
+        for place in sorted(range(len(codes)), key=codes.__getitem__):
+            code = codes[place]
+            source = code >> SHIFT
+            if source != current:
+                current = source
+                starts, lengths = self.indexes[source].starts, self.indexes[source].lengths
+                opened, change = self._file(source), self.changes[source]
+                plain = change.plain
+            row = code & MASK
+            data = pread(opened, lengths[row] + 1, starts[row])
+            if not plain:
+                data = change.apply(data)
+            # Only the last line of a file can be without one.
+            rows[place] = data if data.endswith(b"\n") else data + b"\n"
+        return rows
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
+
+    def _file(self, source: int) -> int:
+        if source not in self._opened:
+            self._opened[source] = os.open(self.indexes[source].path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._opened[source]
