@@ -68,9 +68,10 @@ def test_an_answer_cut_off_by_the_length_limit_is_truncated(response: str, reaso
 
 
 def test_an_answer_cut_off_after_a_wrong_answer_is_not_wrong() -> None:
-    verdict = judge("Answer: \\boxed{11}\nWait, let me", ("12",), finish_reason="length")
+    response = "Counting.\nFinal answer: 11\nLet me also"
+    verdict = judge(response, ("12",), finish_reason="length")
     assert (verdict.outcome, verdict.reason, verdict.extracted) == ("undecided", "truncated", "11")
-    assert judge("Answer: \\boxed{11}\nWait, let me", ("12",)).outcome == "wrong"
+    assert judge(response, ("12",)).outcome == "wrong"
 
 
 def test_one_of_several_references_is_enough_and_wrong_needs_all() -> None:
