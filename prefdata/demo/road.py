@@ -22,7 +22,6 @@ from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.mixtures import Mixture, Source, write_meta
 
-
 # At equal weight DropoutNTP pairs push correctness pairs out of the fixed number of steps and cost accuracy.
 _SHARES = {"correctness": Decimal(1), "dropout_ntp": Decimal("0.25")}
 

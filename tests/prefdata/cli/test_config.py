@@ -13,7 +13,9 @@ from prefdata.errors import PrefdataError
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    paths: Annotated[tuple[str, ...], Meta(description="Files.", extra={"argument": True, "metavar": "PATH..."})]
+    paths: Annotated[
+        tuple[str, ...], Meta(description="Files.", extra={"argument": True, "metavar": "PATH..."})
+    ]
     count: Annotated[int, Meta(ge=1, description="How many.")] = 3
     kind: Annotated[Literal["a", "b"], Meta(description="Which kind.")] = "a"
     fast: Annotated[bool, Meta(description="Hurry.")] = False

@@ -7,7 +7,9 @@ import pytest
 
 
 def prefdata(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "prefdata", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "prefdata", *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def test_help_groups_commands() -> None:
@@ -25,7 +27,10 @@ def test_help_groups_commands() -> None:
         (("validate", "x.jsonl", "--bogus"), "No such option '--bogus'"),
         (("validate", "no-such-file.jsonl"), "no-such-file.jsonl: no such file"),
         (("demo", "--out", "x", "--seed", "-1"), "--seed -1"),
-        (("dropout-ntp", "--checkpoint", "no-such-model", "--prompt-path", "x"), "no-such-model: no such model"),
+        (
+            ("dropout-ntp", "--checkpoint", "no-such-model", "--prompt-path", "x"),
+            "no-such-model: no such model",
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_exit_code_2(arguments: tuple[str, ...], sentence: str) -> None:
