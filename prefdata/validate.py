@@ -29,6 +29,7 @@ from prefdata.ranges import Checkers, Range, TokenLimit, how_many, over_processe
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
+from prefdata.rules.length import Lengths
 from prefdata.sniff import sniff
 
 # What a folder is searched for; files without a suffix are left alone.
@@ -69,6 +70,7 @@ class Report(msgspec.Struct, kw_only=True):
     rows: int = 0
     seconds: float = 0.0
     unreadable: list[str] = msgspec.field(default_factory=list)
+    lengths: Lengths = msgspec.field(default_factory=Lengths)
 
     @property
     def errors(self) -> int:
@@ -162,6 +164,7 @@ class _Work:
             FileReport(path=str(path), format=format_id, rows=tally.rows, bytes=path.stat().st_size)
         )
         self.result.rows += tally.rows
+        self.result.lengths.add(tally.lengths)
         for code, count in tally.counts.items():
             self._count(number, code, count)
         for line, hit in tally.hits:

@@ -37,9 +37,19 @@ class Lengths(msgspec.Struct):
         self.shorter += other.shorter
         self.equal += other.equal
 
+    @property
+    def pairs(self) -> int:
+        """How many were compared."""
+        return self.longer + self.shorter + self.equal
+
+    @property
+    def share(self) -> float | None:
+        """Share of pairs whose chosen answer is the longer one; None where there are too few to tell."""
+        return self.longer / self.pairs if self.pairs >= _MIN_PAIRS else None
+
     def hits(self) -> Iterator[Hit]:
         """The bias of the whole file."""
-        pairs = self.longer + self.shorter + self.equal
+        pairs = self.pairs
         if pairs < _MIN_PAIRS:
             return
         for side, count in (("chosen", self.longer), ("rejected", self.shorter)):
