@@ -79,7 +79,7 @@ def write_report(
     _pictures(shown, sources, entries, thumbs)
     size = write_page(
         path,
-        title=title or ", ".join(source.name for source in sources[:3]),
+        title=title or ", ".join(source.annotation.name for source in sources[:3]),
         sources=sources,
         collectors=collectors,
         findings=findings,

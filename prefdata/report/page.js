@@ -152,9 +152,10 @@ function select(place, focus) {
   const button = buttons[current];
   button.setAttribute("aria-current", "true");
   const box = byId("list");
-  const top = button.offsetTop - box.offsetTop;
-  if (top < box.scrollTop || top + button.offsetHeight > box.scrollTop + box.clientHeight) {
-    box.scrollTop = top - box.clientHeight / 2;
+  const bounds = button.getBoundingClientRect();
+  const frame = box.getBoundingClientRect();
+  if (bounds.top < frame.top || bounds.bottom > frame.bottom) {
+    box.scrollTop += bounds.top - frame.top - box.clientHeight / 2;
   }
   detail(visible[current]);
   byId("previous").disabled = current === 0;

@@ -180,3 +180,13 @@ def test_two_thousand_pairs_open_in_two_seconds(browser: Browser, tmp_path: Path
         )
     assert browser.run("return document.querySelectorAll('#list button').length") == 2000
     assert min(seconds) < 2
+    for row in (1500, 20):
+        browser.open(tmp_path / "r.html", f"#row={row}")
+        browser.run("location.reload()")
+        browser.wait("document.documentElement.dataset.ready && document.querySelector('[aria-current]')")
+        inside = (
+            "const b = document.querySelector('[aria-current]').getBoundingClientRect(),"
+            "l = document.getElementById('list').getBoundingClientRect();"
+            "return b.top >= l.top - 1 && b.bottom <= l.bottom + 1"
+        )
+        assert browser.run(inside)
