@@ -32,8 +32,8 @@ class Tokenizer:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         options.pop("tokenize")
-        rendered: list[str] = render_jinja_template([turns], chat_template=chat_template, **options)[0]
-        return rendered[0]
+        rendered = render_jinja_template([turns], chat_template=chat_template, **options)
+        return str(rendered[0][0])
 
 
 class Processor(Tokenizer):
