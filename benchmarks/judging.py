@@ -11,12 +11,14 @@ every row judged for the first time, and again with the verdicts of equal answer
 import json
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from pipelines import judging
 from pipelines.judging import choice, judge, kind, maths, normalise, quantity
+from pipelines.judging.agreement import Agreement
+from pipelines.judging.verdict import Outcome
 from pipelines.samples import forms_of
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "judge_cases_dev.jsonl"
@@ -26,7 +28,7 @@ _REMEMBERED = (
 )
 
 
-def outcome_of(row: dict[str, Any]) -> str:
+def outcome_of(row: dict[str, Any]) -> Outcome:
     """The verdict on one labelled row, the whole prediction being allowed to be the answer."""
     answers = row.get("answers")
     gold = tuple(
@@ -38,16 +40,14 @@ def outcome_of(row: dict[str, Any]) -> str:
     ).outcome
 
 
-def line(name: str, counts: Counter[tuple[str, bool]]) -> str:
+def line(name: str, found: Agreement) -> str:
     """One row of the table."""
-    right = sum(count for (_, label), count in counts.items() if label)
-    wrong = counts.total() - right
-    agreed = counts["correct", True] + counts["wrong", False]
-    decided = agreed + counts["correct", False] + counts["wrong", True]
+    right, wrong = found.right, found.answers - found.right
     return (
-        f"{name:34} {counts.total():6} {decided / counts.total():8.1%} {agreed / max(decided, 1):8.1%} "
-        f"{counts['wrong', True]:5}/{right:<5} {counts['correct', False]:5}/{wrong:<5} "
-        f"{counts['undecided', True] / max(right, 1):8.1%} {counts['undecided', False] / max(wrong, 1):8.1%}"
+        f"{name:34} {found.answers:6} {found.decided / found.answers:8.1%} "
+        f"{found.agreed / max(found.decided, 1):8.1%} "
+        f"{found.false_wrong:5}/{right:<5} {found.false_correct:5}/{wrong:<5} "
+        f"{found.undecided(True) / max(right, 1):8.1%} {found.undecided(False) / max(wrong, 1):8.1%}"
     )
 
 
@@ -57,16 +57,16 @@ def main(path: Path) -> None:
         print(f"{path}: not here, nothing to measure")
         return
     rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-    tables: dict[str, dict[str, Counter[tuple[str, bool]]]] = {
-        name: defaultdict(Counter) for name in ("source", "type", "all")
+    tables: dict[str, dict[str, Agreement]] = {
+        name: defaultdict(Agreement) for name in ("source", "type", "all")
     }
     for row in rows:
-        key = outcome_of(row), bool(row["label"])
-        tables["source"][f"{row['source']} ({row['label_kind']})"][key] += 1
-        tables["type"][f"type {row['answer_type']}"][key] += 1
+        outcome, label = outcome_of(row), bool(row["label"])
+        tables["source"][f"{row['source']} ({row['label_kind']})"].add(outcome, label)
+        tables["type"][f"type {row['answer_type']}"].add(outcome, label)
         people = "by people" if row["label_kind"] != "rule" else "by a program"
-        tables["all"][f"all, labelled {people}"][key] += 1
-        tables["all"]["all"][key] += 1
+        tables["all"][f"all, labelled {people}"].add(outcome, label)
+        tables["all"]["all"].add(outcome, label)
     head = f"{'':34} {'rows':>6} {'decided':>8} {'agree':>8} {'false wrong':>11} {'false corr.':>11}"
     print(head + f" {'undecided of right, wrong':>17}")
     for table in tables.values():

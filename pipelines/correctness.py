@@ -121,6 +121,18 @@ def finish(run: RunDir, asked: Sequence[str], how: Pairing, sampling: Sampling |
     return made.tally | {"dropped": dropped}
 
 
+def joined(tallies: Sequence[dict[str, Any]], total: dict[str, Any]) -> dict[str, Any]:
+    """The tally of several shards: `total` holds their sums; a mean is weighted by what it is a mean over."""
+    gaps = [(tally["length_gap"], tally["mixed"]) for tally in tallies if tally["mixed"]]
+    return total | {
+        "length_gap": {
+            name: round(sum(gap[name] * mixed for gap, mixed in gaps) / total["mixed"], 6)
+            for name in ("before", "after")
+            if gaps
+        }
+    }
+
+
 class _Made:
     """The results of a run, read from its parts once per file, so that memory holds one question at a time."""
 
@@ -171,8 +183,8 @@ class _Made:
             **{name: outcomes[name] for name in ("correct", "wrong", "undecided")},
             "undecided_by_reason": dict(sorted(reasons.items())),
             **{name: numbers[name] for name in ("mixed", "hard", "easy", "open", "out_of_band")},
-            # Mean of chosen minus rejected in characters, over questions: all samples, then those paired.
-            "length_gap": {"before": round(gap_all / mixed, 1), "after": round(gap_kept / mixed, 1)}
+            # Mean of chosen minus rejected in characters, over mixed questions: all samples, then those paired.
+            "length_gap": {"before": round(gap_all / mixed, 6), "after": round(gap_kept / mixed, 6)}
             if mixed
             else {},
         }

@@ -1,22 +1,28 @@
 """One `cot-pairs` run from its flags: inputs, run directory, sampling or reading, results, mixture entry and card."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipelines import correctness, samples
-from pipelines.cli.options import SamplingOptions, identity
+from pipelines.cli.options import identity
 from pipelines.engines import make_engine
-from pipelines.engines.identity import model_hash
 from pipelines.feed import shard
 from pipelines.judging import ANSWER_TYPES, VERSION
-from pipelines.output import checkpoint_name, image_root, run_path, write_card, write_mixture_entry
+from pipelines.output import (
+    checkpoint_name,
+    image_root,
+    pinned,
+    run_path,
+    write_card,
+    write_mixture_entry,
+)
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.models import resolve_model
 from prefdata.progress import say
 from prefdata.readers import read_rows
 
@@ -37,15 +43,20 @@ def run(config: "Config") -> int | None:
     how = correctness.Pairing(limit=config.num_pairs_per_key, band=config.band)
     made = _judge_only(config, how) if config.samples else _generate(config, how)
     counts, path = made.counts, made.path
-    write_mixture_entry(path, counts["pairs"], made.root)
-    told = {key: value for key, value in made.settings.items() if key != "command"}
-    write_card(path, WHAT.format(version=VERSION), counts, told, CAVEATS)
+    describe(path, made.settings, counts, made.root)
     _say(counts, path)
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "samples": str(path / "samples.jsonl")}
     result |= {"questions": counts["questions"], "sampled": counts["samples"], "pair_count": counts["pairs"]}
     result |= {key: value for key, value in counts.items() if key not in ("questions", "samples", "pairs")}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return EXIT_DATA if counts["dropped"] and not counts["questions"] else None
+
+
+def describe(run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path) -> None:
+    """Write the mixture entry and the card of a finished run."""
+    write_mixture_entry(run, counts["pairs"], root)
+    gap = {name: round(value, 1) for name, value in counts["length_gap"].items()}
+    write_card(run, WHAT.format(version=settings["judge"]), {**counts, "length_gap": gap}, settings, CAVEATS)
 
 
 class _Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +78,11 @@ def _generate(config: "Config", how: correctness.Pairing) -> _Finished:
     source = Path(config.prompt_path)
     settings, inputs = pinned(config, "cot-pairs", source)
     engine = make_engine(config)
-    index, count = config.shard_of
-    asked = shard(_questions(config, source), index, count, engine.batch_size)
-    path = run_path(config.out_dir, config.checkpoint, source, f"_{config.prompt_version}_correctness")
-    if count > 1:
-        path = path.with_name(f"{path.name}.shard-{index}-of-{count}")
+    asked = shard(_questions(config, source), *config.shard_of, engine.batch_size)
+    suffix = f"_{config.prompt_version}_correctness"
+    path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
     settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
+    settings["judge"] = VERSION
     with RunDir.open(path, settings, inputs) as rundir:
         correctness.sample(
             engine, rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight
@@ -82,17 +92,6 @@ def _generate(config: "Config", how: correctness.Pairing) -> _Finished:
     return _Finished(
         counts=counts, path=path, root=image_root(config.image_root, source, first), settings=settings
     )
-
-
-def pinned(config: "SamplingOptions", command: str, source: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """(settings, inputs) that a resumed run must repeat: the flags, the model's content, the rules, the files."""
-    settings = identity(config) | {"command": command, "judge": VERSION}
-    inputs = {"questions": source}
-    if config.engine == "replay":
-        inputs["answers"] = Path(config.checkpoint)
-    else:
-        settings["model_hash"] = model_hash(resolve_model(config.checkpoint))
-    return settings, inputs
 
 
 def first_image(row: dict[str, Any]) -> str | None:
@@ -111,19 +110,14 @@ def _questions(config: "Config", source: Path) -> list[Asked]:
         image_root=Path(config.image_root) if config.image_root else None,
     )
     rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
-    asked = load(source, how, rows)
     judgeable = [
         one if one.answer_type != "auto" else msgspec.structs.replace(one, answer_type=config.answer_type)
-        for one in asked
+        for one in load(source, how, rows)
     ]
     for one in judgeable:
         if not one.gold:
             raise PrefdataError(
                 f"{source}: the question {str(one.row['question_orig'])[:60]!r} has no `answer` to judge by."
-            )
-        if one.answer_type not in ANSWER_TYPES:
-            raise PrefdataError(
-                f"{source}: answer_type {one.answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
             )
     return judgeable
 

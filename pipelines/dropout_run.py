@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines.cli.options import identity
 from pipelines.dropout_ntp import Asked, Dropped, Recipe, asked_of, pairs_of, request_of, result_of
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine, Reply, Request
-from pipelines.engines.identity import model_hash
 from pipelines.feed import feed, shard
-from pipelines.output import checkpoint_name, image_root, run_path, write_card, write_mixture_entry
+from pipelines.output import (
+    checkpoint_name,
+    image_root,
+    pinned,
+    run_path,
+    write_card,
+    write_mixture_entry,
+)
 from pipelines.probe import probe
 from pipelines.questions import thinned
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA
-from prefdata.models import resolve_model
 from prefdata.progress import progress, say
 from prefdata.readers import read_rows
 
@@ -35,8 +39,7 @@ chance, and on questions that need no picture it often is. Look at some pairs be
 def run(config: "Config") -> int | None:
     """Make or resume the run, print where the pairs are, and one JSON line on standard output."""
     source = Path(config.prompt_path)
-    replayed = config.engine == "replay"
-    model = config.checkpoint if replayed else resolve_model(config.checkpoint)
+    settings, inputs = pinned(config, "dropout-ntp", source)
     recipe = Recipe(
         model=checkpoint_name(config.checkpoint),
         engine=config.engine,
@@ -54,21 +57,8 @@ def run(config: "Config") -> int | None:
     )
     rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
     engine = make_engine(config)
-    index, count = config.shard_of
-    asked = shard(asked_of(source, rows), index, count, engine.batch_size)
-    path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix)
-    if count > 1:
-        path = path.with_name(f"{path.name}.shard-{index}-of-{count}")
-    # "0/2" and "slurm" with its variables are the same shard; the run is known by what was meant.
-    settings = identity(config) | {
-        "command": "dropout-ntp",
-        "shard": f"{index}/{count}" if count > 1 else None,
-    }
-    inputs = {"prompts": source}
-    if replayed:
-        inputs["answers"] = Path(model)
-    else:
-        settings["model_hash"] = model_hash(model)
+    asked = shard(asked_of(source, rows), *config.shard_of, engine.batch_size)
+    path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix, config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
         if any(rundir.owed(one.id) for one in asked):
             asyncio.run(_generate(engine, rundir, asked, recipe, config.in_flight))
@@ -89,9 +79,8 @@ def describe(run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], 
     """Write the mixture entry and the card of a finished run."""
     write_mixture_entry(run, counts["pairs"], root)
     image = "is shown the image" if settings["keep_image"] else "is not shown the image"
-    told = {key: value for key, value in settings.items() if key != "command"}
     ordered = {name: counts[name] for name in ("rows", "pairs", "dropped")}
-    write_card(run, WHAT.format(image=image), ordered, told, CAVEATS)
+    write_card(run, WHAT.format(image=image), ordered, settings, CAVEATS)
 
 
 async def _generate(

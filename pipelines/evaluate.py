@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipelines import correctness
-from pipelines.cot_run import pinned
 from pipelines.engines import make_engine
-from pipelines.judging import ANSWER_TYPES, kind_of
-from pipelines.output import checkpoint_name
+from pipelines.judging import VERSION, kind_of
+from pipelines.output import checkpoint_name, pinned
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.rundir import RunDir
-from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.errors import EXIT_DATA
 from prefdata.progress import say
 from prefdata.readers import read_rows
 
@@ -65,6 +64,7 @@ def run(config: "Config") -> int:
 def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
     source = Path(config.data)
     settings, inputs = pinned(config, "eval", source)
+    settings["judge"] = VERSION
     settings.pop("data")
     how = How(
         version=config.prompt_version,
@@ -75,11 +75,6 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
     )
     rows = thinned(list(read_rows(source, "qa")), 0, config.sample_max_num, config.seed)
     asked = load(source, how, rows)
-    for one in asked:
-        if one.answer_type not in ANSWER_TYPES:
-            raise PrefdataError(
-                f"{source}: answer_type {one.answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
-            )
     with RunDir.open(path, settings, inputs) as rundir:
         correctness.sample(
             make_engine(config), rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.dropout_run import describe
-from pipelines.output import write_card, write_mixture_entry
+from pipelines import correctness, cot_run, dropout_run
 from prefdata.errors import PrefdataError, from_os_error
 from prefdata.jsonl import write_json
 from prefdata.mixtures import load
@@ -32,6 +31,9 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     manifests = [manifest for _, _, manifest in found]
     config = manifests[0]["config"] | {"shard": None}
     counts: dict[str, Any] = _total([manifest["counts"] for manifest in manifests])
+    if "judging" in counts:
+        tallies = [manifest["counts"]["judging"] for manifest in manifests]
+        counts["judging"] = correctness.joined(tallies, counts["judging"])
     work = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         (work / "parts").mkdir(parents=True)
@@ -49,12 +51,11 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     except OSError as error:
         shutil.rmtree(work, ignore_errors=True)
         raise from_os_error(error) from error
-    pairs, absolute = counts.get("pairs", 0), (root or out).absolute()
-    if config.get("command") == "dropout-ntp":
-        describe(out, config, counts, absolute)
+    absolute = (root or out).absolute()
+    if config["command"] == "cot-pairs":
+        cot_run.describe(out, config, counts["judging"] | {"dropped": counts["dropped"]}, absolute)
     else:
-        write_mixture_entry(out, pairs, absolute)
-        write_card(out, "Pairs of several shards of one run, joined.", counts, config, "")
+        dropout_run.describe(out, config, counts, absolute)
     return counts
 
 
@@ -102,9 +103,11 @@ def _comparable(manifest: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def _total(counts: Sequence[Any]) -> Any:
-    """Sums of numbers, through nested mappings."""
+    """Sums of numbers, through nested mappings; counts by reason are sorted, as `RunDir.finish` writes them."""
     if isinstance(counts[0], dict):
-        names = sorted({name for count in counts for name in count}) if len(counts) > 1 else list(counts[0])
+        names = list(dict.fromkeys(name for count in counts for name in count))
+        if all(isinstance(value, int) for count in counts for value in count.values()):
+            names.sort()
         return {name: _total([count[name] for count in counts if name in count]) for name in names}
     return sum(counts) if all(isinstance(count, int | float) for count in counts) else counts[0]
 

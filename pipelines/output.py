@@ -6,12 +6,19 @@ Nothing here holds a time or a machine's name, so the same run gives the same fi
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from pipelines.cli.options import identity
+from pipelines.engines.identity import model_hash
 from prefdata.mixtures import Mixture, Source, write_meta
+from prefdata.models import resolve_model
+from prefdata.progress import silent
 from prefdata.report import card, write_report
+
+if TYPE_CHECKING:
+    from pipelines.cli.options import EngineOptions
 
 _FILES = {
     "pairs.jsonl": "the pairs",
@@ -33,10 +40,25 @@ def checkpoint_name(checkpoint: str) -> str:
     return Path(checkpoint).absolute().name
 
 
-def run_path(out_dir: str, checkpoint: str, source: Path, suffix: str) -> Path:
-    """OUT_DIR/<model>/<input><suffix>-<hash>: inputs of one name in different folders stay apart."""
+def run_path(
+    out_dir: str, checkpoint: str, source: Path, suffix: str, shard: tuple[int, int] = (0, 1)
+) -> Path:
+    """OUT_DIR/<model>/<input><suffix>-<hash>[.shard-I-of-N]: inputs of one name in different folders stay apart."""
     tag = xxhash.xxh3_64_hexdigest(str(source.resolve()).encode())[:6]
-    return Path(out_dir) / checkpoint_name(checkpoint) / f"{source.stem}{suffix}-{tag}"
+    index, count = shard
+    part = f".shard-{index}-of-{count}" if count > 1 else ""
+    return Path(out_dir) / checkpoint_name(checkpoint) / f"{source.stem}{suffix}-{tag}{part}"
+
+
+def pinned(options: "EngineOptions", command: str, source: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """(settings, inputs) that a resumed run must repeat: the flags, the model's content, the files."""
+    settings = identity(options) | {"command": command}
+    inputs = {"prompts": source}
+    if options.engine == "replay":
+        inputs["answers"] = Path(options.checkpoint)
+    else:
+        settings["model_hash"] = model_hash(resolve_model(options.checkpoint))
+    return settings, inputs
 
 
 def image_root(given: str | None, source: Path, uri: str | None) -> Path:
@@ -65,7 +87,8 @@ def write_mixture_entry(run: Path, pairs: int, root: Path) -> None:
         format="mmpr",
     )
     write_meta(path, Mixture((source,)))
-    write_report(report, (source,), title=run.name)
+    with silent():
+        write_report(report, (source,), title=run.name)
 
 
 def write_card(

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from pipelines.judging.verdict import Verdict
+from pipelines.judging.verdict import CUT_OFF, Verdict
 
 _OPEN: Final = frozenset(("format", "truncated"))
 """Reasons that leave no answer to look at; any other undecided answer might be right, so the question stays open."""
@@ -86,8 +86,8 @@ def pair(samples: Sequence[Judged], limit: int, band: tuple[float, float] = (0.0
         accuracy = len(right) / (len(right) + len(wrong))
         if not band[0] <= accuracy <= band[1]:
             return Paired(side=side, duplicates=duplicates, in_band=False)
-    # An answer that was cut off at the token limit has no end to learn from: it is right, but not chosen.
-    right = [s for s in kept if s.verdict.outcome == "correct" and s.finish_reason != "length"]
+    # An answer that was cut off has no end to learn from: it is right, but not chosen.
+    right = [s for s in kept if s.verdict.outcome == "correct" and s.finish_reason not in CUT_OFF]
     answers = {s.answer for s in right}
     # The same normalised answer on both sides would be a judge at odds with itself: such a sample is not used.
     wrong = [s for s in kept if s.verdict.outcome == "wrong" and s.answer not in answers]

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipelines.engines.base import Request, Sampling
+from pipelines.judging import ANSWER_TYPES
 from pipelines.prompts import build
 from pipelines.rundir import unique_ids
 from prefdata import images
@@ -48,10 +49,17 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path, how: How, rows: Sequence[Located] | None = None) -> list[Asked]:
-    """The questions of a `qa` file in its order. Raises PrefdataError at a row that is no question."""
+    """The questions of a `qa` file in its order; PrefdataError at a row that is none or that cannot be judged."""
     found = list(read_rows(path, "qa")) if rows is None else rows
     ids = unique_ids(record_id(_question(path, located)) for located in found)
-    return [_asked(path, located, identity, how) for located, identity in zip(found, ids, strict=True)]
+    asked = [_asked(path, located, identity, how) for located, identity in zip(found, ids, strict=True)]
+    for located, one in zip(found, asked, strict=True):
+        if one.answer_type not in ANSWER_TYPES:
+            raise PrefdataError(
+                f"{path}:{located.line}: answer_type {one.answer_type!r} is not known; "
+                f"use one of {', '.join(ANSWER_TYPES)}."
+            )
+    return asked
 
 
 def thinned(rows: Sequence[Any], start: int, most: int | None, seed: int) -> list[Any]:

@@ -7,6 +7,7 @@ begins. Memory is bounded by the largest row, and rows above `MAX_ROW_BYTES` are
 
 import functools
 import gzip
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import msgspec
 
 from prefdata.arrays import BrokenArray, iter_array
 from prefdata.compressed import compression, open_data
-from prefdata.errors import PrefdataError
+from prefdata.errors import NoRows, PrefdataError
 
 Container = Literal["jsonl", "json", "parquet", "meta"]
 
@@ -27,6 +28,7 @@ MAX_ROW_BYTES = 64 * 1024 * 1024
 _PROBE_BYTES = 1024 * 1024
 _MAX_META_BYTES = 256 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
+_EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -70,6 +72,8 @@ def probe(path: Path) -> Probed:
     text = head[3:] if bom else head
     _refuse(path, text)
     stripped = text.lstrip()
+    if _EMPTY_ARRAY.fullmatch(text):
+        raise NoRows(f"{path}: an empty array; there is no row in it.")
     if stripped.startswith(b"["):
         return Probed("jsonl" if _lists_per_line(stripped) else "json", bom, packed)
     if stripped.startswith(b"{") and not _first_line_is_row(stripped):
@@ -98,7 +102,7 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 def _refuse(path: Path, text: bytes) -> None:
     """Say clearly what a file is that holds no rows."""
     if not text.strip():
-        raise PrefdataError(f"{path}: empty; there is no row in it.")
+        raise NoRows(f"{path}: empty; there is no row in it.")
     if text.startswith(_UTF16):
         raise PrefdataError(f"{path}: UTF-16 text; save it as UTF-8 (`iconv -f utf-16 -t utf-8`).")
     if text.startswith(b"\0"):

@@ -19,6 +19,10 @@ class PrefdataError(Exception):
         self.exit_code = exit_code
 
 
+class NoRows(PrefdataError):
+    """A data file that is whole and holds nothing."""
+
+
 def from_os_error(error: OSError) -> PrefdataError:
     """Turn an operating-system error into a sentence that names the file and the remedy."""
     place = str(error.filename) if error.filename is not None else "the output"

@@ -68,6 +68,17 @@ def progress(what: str, total: int | None = None, unit: str = "rows") -> Iterato
         shown.close()
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """Nothing but errors while a command does a step that its user did not ask for by itself."""
+    before = log.level
+    log.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def say(message: str) -> None:
     """A plain line for the user on standard error; silent with `-q`."""
     log.info("%s", message)

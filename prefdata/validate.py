@@ -19,7 +19,7 @@ from prefdata.arrays import BrokenArray
 from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
 from prefdata.containers import Container, parquet_rows, probe, raw_rows, reading
-from prefdata.errors import PrefdataError, from_os_error
+from prefdata.errors import NoRows, PrefdataError, from_os_error
 from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.images import Tier
@@ -131,17 +131,26 @@ class _Work:
                 self._data(
                     path, sniffed.format if sniffed else str(self.options.format), self.options.image_root
                 )
+        except NoRows:
+            self._empty(path)
         except PrefdataError as error:
             self._unreadable(path, str(error), must_read)
         except OSError as error:
             self._unreadable(path, str(from_os_error(error)), must_read)
 
     def _unreadable(self, path: Path, sentence: str, must_read: bool) -> None:
-        if must_read or path.stat().st_size == 0:
+        if must_read:
             self.result.unreadable.append(sentence)
         else:
             # A folder holds other files too; they are listed as not checked.
             self.result.files.append(FileReport(path=str(path), format="unknown", bytes=path.stat().st_size))
+
+    def _empty(self, path: Path) -> int:
+        """A file without a row, which is whole otherwise; returns its number of rows."""
+        report = FileReport(path=str(path), format=self.options.format or "empty", bytes=path.stat().st_size)
+        self.result.files.append(report)
+        self._hit(len(self.result.files) - 1, 1, Hit("PD017"))
+        return 0
 
     def _data(self, path: Path, format_id: str, root: Path | None) -> int:
         """Check one data file; returns its number of rows."""
@@ -248,6 +257,8 @@ class _Work:
         if source.annotation.is_file():
             try:
                 rows = self._data(source.annotation, sniff(source.annotation).format, source.root)
+            except NoRows:
+                rows = self._empty(source.annotation)
             except PrefdataError as error:
                 self.result.unreadable.append(str(error))
                 return

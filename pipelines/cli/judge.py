@@ -3,13 +3,16 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from prefdata.cli.config import config_command
 from prefdata.errors import PrefdataError
+
+if TYPE_CHECKING:
+    from pipelines.judging.agreement import Agreement
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +74,7 @@ def command(config: Config) -> None:
     are used where it has them.
     """
     from pipelines.judging import ANSWER_TYPES, Tolerance, judge
+    from pipelines.judging.agreement import Agreement
     from pipelines.samples import forms_of
     from prefdata.containers import probe
     from prefdata.progress import say
@@ -81,7 +85,7 @@ def command(config: Config) -> None:
     path = Path(config.file)
     tolerance = Tolerance(relative=config.relative_tolerance, absolute=config.absolute_tolerance)
     outcomes: Counter[str] = Counter()
-    agreement: Counter[tuple[str, bool]] = Counter()
+    agreement = Agreement()
     write = sys.stdout.buffer.write
     for line, row in plain_rows(path, probe(path).container):
         prediction = _of(row, config.prediction_key, ("prediction", "response"), path, line)
@@ -105,27 +109,25 @@ def command(config: Config) -> None:
         outcomes[verdict.outcome] += 1
         label = row.get(config.label_key) if config.label_key else None
         if isinstance(label, bool | int):
-            agreement[verdict.outcome, bool(label)] += 1
+            agreement.add(verdict.outcome, bool(label))
         write(msgspec.json.encode(_shown(row, line, verdict)) + b"\n")
     sys.stdout.buffer.flush()
     say(
         f"{sum(outcomes.values())} rows: "
         + ", ".join(f"{outcomes[name]} {name}" for name in ("correct", "wrong", "undecided"))
     )
-    if agreement:
+    if agreement.answers:
         say(summary(agreement))
 
 
-def summary(agreement: Counter[tuple[str, bool]]) -> str:
+def summary(agreement: "Agreement") -> str:
     """Agreement of the decided verdicts with a label, false wrong and false correct apart."""
-    right = sum(count for (_, label), count in agreement.items() if label)
-    wrong = sum(agreement.values()) - right
-    agreed = agreement["correct", True] + agreement["wrong", False]
-    decided = agreed + agreement["correct", False] + agreement["wrong", True]
+    answers, right = agreement.answers, agreement.right
     return (
-        f"labelled {right + wrong}: agreement of decided {agreed / max(decided, 1):.4f} ({agreed}/{decided}), "
-        f"false wrong {agreement['wrong', True]}/{right}, false correct {agreement['correct', False]}/{wrong}, "
-        f"undecided {1 - decided / max(right + wrong, 1):.4f}"
+        f"labelled {answers}: agreement of decided {agreement.agreed / max(agreement.decided, 1):.4f} "
+        f"({agreement.agreed}/{agreement.decided}), false wrong {agreement.false_wrong}/{right}, "
+        f"false correct {agreement.false_correct}/{answers - right}, "
+        f"undecided {1 - agreement.decided / max(answers, 1):.4f}"
     )
 
 

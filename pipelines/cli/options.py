@@ -192,9 +192,14 @@ class RunOptions(SamplingOptions, kw_only=True, frozen=True):
 def identity(options: EngineOptions) -> dict[str, Any]:
     """The settings that decide the bytes of the result: what `run.json` holds and a resumed run must repeat."""
     values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(options))  # as it will stand in run.json
-    return {key: value for key, value in values.items() if key not in NEUTRAL} | {
+    kept = {key: value for key, value in values.items() if key not in NEUTRAL} | {
         "tp": options.tensor_parallel
     }
+    if isinstance(options, RunOptions):
+        # "0/2" and "slurm" with its variables are the same shard; the run is known by what was meant.
+        index, count = options.shard_of
+        kept["shard"] = f"{index}/{count}" if count > 1 else None
+    return kept
 
 
 def _slurm_shard() -> str:

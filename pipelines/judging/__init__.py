@@ -16,7 +16,7 @@ from pipelines.judging.extract import Extraction, extract
 from pipelines.judging.kind import kind_of
 from pipelines.judging.normalise import operators, plain, words
 from pipelines.judging.refusal import is_refusal
-from pipelines.judging.verdict import EXACT, VERSION, Decision, Outcome, Reason, Tolerance, Verdict
+from pipelines.judging.verdict import CUT_OFF, EXACT, VERSION, Decision, Outcome, Reason, Tolerance, Verdict
 from prefdata.errors import PrefdataError
 
 __all__ = [
@@ -64,9 +64,9 @@ def judge(
         return Verdict(outcome="undecided", rule="gold", reason="gold")
     found = extract(response, bare=not anchored)
     if found is None:
-        reason: Reason = "truncated" if finish_reason == "length" else "format"
+        reason: Reason = "truncated" if finish_reason in CUT_OFF else "format"
         return Verdict(outcome="undecided", rule="extract", reason=reason, gold=forms[0])
-    if finish_reason == "length" and not found.closed:
+    if finish_reason in CUT_OFF and not found.closed:
         return Verdict(
             outcome="undecided",
             rule="extract",
@@ -92,7 +92,7 @@ def judge(
             break
     assert best is not None
     _, decision, form, kind = best
-    if decision.outcome == "wrong" and finish_reason == "length":
+    if decision.outcome == "wrong" and finish_reason in CUT_OFF:
         # A response that was cut off might have gone on to correct itself: it is never called wrong.
         decision = msgspec.structs.replace(decision, outcome="undecided", reason="truncated")
     return Verdict(

@@ -11,6 +11,9 @@ import msgspec
 VERSION: Final = "rules-1"
 """Name of this set of rules; written beside every verdict, and raised when a rule changes its mind."""
 
+CUT_OFF: Final = frozenset(("length", "max_tokens", "error", "abort", "cancelled", "content_filter"))
+"""Finish reasons, as engines and servers write them, of responses that did not end by themselves."""
+
 Outcome = Literal["correct", "wrong", "undecided"]
 Reason = Literal["", "format", "truncated", "gold", "conflict", "nomatch", "near", "guard"]
 """Why a response is undecided.

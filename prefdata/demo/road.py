@@ -59,7 +59,7 @@ def run(out: Path, *, seed: int, size: Size) -> dict[str, Any]:
     figures: dict[str, Any] = {"seed": seed, "held_out": size.held_out}
     hallucination = {}
     for name, result in (("base", base), ("sft", sft), ("mpo", mpo)):
-        samples = lines([Path(result["samples"])])
+        samples = lines(Path(result["samples"]))
         exact = data.exact_list_rate(samples)
         figures[name] = {"accuracy": result["accuracy"], "ci95": result["ci95"], "exact_list": exact}
         hallucination[name] = data.hallucination_rate(samples)
@@ -135,7 +135,7 @@ def _dropout(out: Path, seed: int, pairs: Path) -> Step:
 def _mix(out: Path, files: dict[str, Path]) -> Path:
     meta = out / "mixture.json"
     sources = tuple(
-        Source(name=name, annotation=path, root=out, repeat_time=_SHARES[name], length=len(lines([path])))
+        Source(name=name, annotation=path, root=out, repeat_time=_SHARES[name], length=len(lines(path)))
         for name, path in files.items()
     )
     write_meta(meta, Mixture(sources=sources))
@@ -181,4 +181,4 @@ def _evaluate(out: Path, name: str, model: str) -> Step:
 
 
 def _count(result: dict[str, Any]) -> int:
-    return len(lines([Path(result["pairs"])]))
+    return len(lines(Path(result["pairs"])))

@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,11 +52,10 @@ class Road:
             return list(pool.map(lambda step: self._one(step, threads), steps))
 
     def _one(self, step: Step, threads: int) -> dict[str, Any]:
-        kept = self.out / "results" / f"{step.name}.json"
-        done = _read_result(kept, step)
-        if done is not None:
+        place = self.out / "results" / f"{step.name}.json"
+        if place.exists() and (kept := _kept(place)).command == step.typed:
             say(f"{step.name}: done before, kept")
-            return done
+            return kept.result
         say(f"$ {step.typed}")
         log = self.out / "logs" / f"{step.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,23 +78,24 @@ class Road:
             )
         result = _last_json(finished.stdout)
         seconds = round(time.monotonic() - started, 1)
-        write_json(kept, {"command": step.typed, "seconds": seconds, "result": result})
+        write_json(place, msgspec.to_builtins(_Kept(step.typed, seconds, result)))
         say(f"{step.name}: {seconds} s")
         return result
 
 
 def kept_result(out: Path, name: str) -> dict[str, Any]:
     """The result of a step that is done."""
-    kept = msgspec.json.decode((out / "results" / f"{name}.json").read_bytes(), type=dict[str, Any])
-    result: dict[str, Any] = kept["result"]
-    return result
+    return _kept(out / "results" / f"{name}.json").result
 
 
-def _read_result(path: Path, step: Step) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    return kept["result"] if kept["command"] == step.typed else None
+class _Kept(msgspec.Struct, frozen=True):
+    command: str
+    seconds: float
+    result: dict[str, Any]
+
+
+def _kept(path: Path) -> _Kept:
+    return msgspec.json.decode(path.read_bytes(), type=_Kept)
 
 
 def _last_json(output: bytes) -> dict[str, Any]:
@@ -114,6 +113,6 @@ def _reason(log: Path, output: bytes) -> str:
     return f"{last} (log: {log})"
 
 
-def lines(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """All rows of some JSONL files."""
-    return [msgspec.json.decode(line) for path in paths for line in path.read_bytes().splitlines()]
+def lines(path: Path) -> list[dict[str, Any]]:
+    """All rows of a JSONL file."""
+    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]

@@ -80,7 +80,7 @@ def _cells(figures: dict[str, Any], name: str) -> tuple[str, str, str, str]:
 
 def _pairs(out: Path) -> dict[str, list[dict[str, Any]]]:
     titles = {"cot-pairs": "Correctness pairs", "dropout-ntp": "DropoutNTP pairs"}
-    return {title: lines([Path(kept_result(out, step)["pairs"])]) for step, title in titles.items()}
+    return {title: lines(Path(kept_result(out, step)["pairs"])) for step, title in titles.items()}
 
 
 def _pair(out: Path, row: dict[str, Any]) -> str:

@@ -183,7 +183,7 @@ class Format:
         raise NotImplementedError
 
     def write(self, record: Any) -> Written:
-        """The row of a record whose content has been found to fit."""
+        """The row of a record whose content has been found to fit; never called where `writes` is False."""
         raise NotImplementedError
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

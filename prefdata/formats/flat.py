@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
+from prefdata.formats.base import Format, Holds, Kind, Signature, View
 from prefdata.formats.fields import answer_turn, media_of, plain_turn
-from prefdata.records import Record
 
 _HOLDS = Holds(turns=False, system=False, images="one", literal="always", inline=True)
 
@@ -58,10 +57,6 @@ class RlaifV(Format):
             media=media_of(row, "image"),
             front=True,
         )
-
-    def write(self, record: Record) -> Written:
-        """Never called."""
-        raise NotImplementedError
 
     def images(self, row: Any) -> str | list[str] | None:
         """The path; inline bytes need no file."""

@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import Choice, Format, Holds, Kind, Signature, Written
+from prefdata.formats.base import Choice, Format, Holds, Kind, Signature
 from prefdata.formats.fields import number, said
-from prefdata.records import Record
 
 
 class Ranked(Format):
@@ -17,10 +16,6 @@ class Ranked(Format):
     marker = None
     writes = False
     holds = Holds(turns=False, system=False, images="none", literal="always")
-
-    def write(self, record: Record) -> Written:
-        """Never called."""
-        raise NotImplementedError
 
     def images(self, row: Any) -> str | list[str] | None:
         """Found by the slow path."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.program import prefdata, read_lines, write_lines
+from tests.support.program import prefdata, read_lines, replay, write_lines
 
 CHOSEN = "A red bus stops at the corner near two people."
 
@@ -16,19 +16,7 @@ def run(
 ) -> tuple[Path, Any]:
     write_lines(folder / "rows.jsonl", rows)
     write_lines(folder / "answers.jsonl", [{"texts": texts, **line}])
-    done = prefdata(
-        *(
-            "dropout-ntp",
-            "--engine",
-            "replay",
-            "--checkpoint",
-            "answers.jsonl",
-            "--prompt-path",
-            "rows.jsonl",
-        ),
-        *("--out-dir", "out", *more),
-        cwd=folder,
-    )
+    done = replay("dropout-ntp", folder, "out", *more)
     assert done.stdout, done.stderr
     printed = json.loads(done.stdout)
     return folder / printed["run"], printed
@@ -87,17 +75,8 @@ def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
     rows = [{"question": line["question"], "chosen": CHOSEN} for line in lines]
     rows += [{"question": "h?", "chosen": "yes"}, {"question": "<image>", "image": "a.png", "chosen": CHOSEN}]
     write_lines(tmp_path / "rows.jsonl", rows)
-    arguments = [
-        "dropout-ntp",
-        "--engine",
-        "replay",
-        "--checkpoint",
-        "answers.jsonl",
-        "--prompt-path",
-        "rows.jsonl",
-    ]
-    arguments += ["--split-unit", "word", "--start-ratio", "0.4"]
-    done = prefdata(*arguments, "--out-dir", "out", cwd=tmp_path)
+    split = ("--split-unit", "word", "--start-ratio", "0.4")
+    done = replay("dropout-ntp", tmp_path, "out", *split)
     assert done.returncode == 1, "no pair was made"
     printed = json.loads(done.stdout)
     dropped = read_lines(tmp_path / printed["run"] / "dropped.jsonl")
@@ -107,7 +86,7 @@ def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
     assert [line["row"]["question"] for line in dropped] == [row["question"] for row in rows]
     assert sum(printed["dropped"].values()) == len(rows)
     keep = ["--keep-truncated", "--keep-same", "--keep-commentary"]
-    kept = json.loads(prefdata(*arguments, "--out-dir", "kept", *keep, cwd=tmp_path).stdout)
+    kept = json.loads(replay("dropout-ntp", tmp_path, "kept", *split, *keep).stdout)
     assert kept["kept"] == 4
 
 
@@ -183,19 +162,7 @@ def test_the_originals_flags_are_taken(tmp_path: Path) -> None:
 def test_bad_rows_are_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / "rows.jsonl").write_text(line + "\n")
     write_lines(tmp_path / "answers.jsonl", [{"texts": ["x"]}])
-    done = prefdata(
-        *(
-            "dropout-ntp",
-            "--engine",
-            "replay",
-            "--checkpoint",
-            "answers.jsonl",
-            "--prompt-path",
-            "rows.jsonl",
-        ),
-        *("--out-dir", "out"),
-        cwd=tmp_path,
-    )
+    done = replay("dropout-ntp", tmp_path, "out")
     assert done.returncode == 2
     assert sentence in done.stderr
     assert not (tmp_path / "out").exists()

@@ -1,29 +1,14 @@
 """Shards of one run merge to the bytes of one run."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.support.program import prefdata, write_lines
+from tests.support.program import prefdata, replayed, write_lines
 
 
-def make(folder: Path, out: str, *more: str) -> Path:
-    done = prefdata(
-        *(
-            "dropout-ntp",
-            "--engine",
-            "replay",
-            "--checkpoint",
-            "answers.jsonl",
-            "--prompt-path",
-            "rows.jsonl",
-        ),
-        *("--out-dir", out, "--engine-arg", "batch_size=4", *more),
-        cwd=folder,
-    )
-    assert done.stdout, done.stderr
-    return folder / str(json.loads(done.stdout)["run"])
+def make(folder: Path, out: str, *more: str, command: str = "dropout-ntp") -> Path:
+    return replayed(command, folder, out, "--engine-arg", "batch_size=4", *more)
 
 
 @pytest.fixture
@@ -36,12 +21,33 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_shards_merge_to_the_bytes_of_one_run(folder: Path, count: int) -> None:
-    whole = make(folder, "whole")
-    shards = [make(folder, "shards", "--shard", f"{index}/{count}") for index in range(count)]
+    assert_same_when_merged(folder, count, "dropout-ntp")
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_shards_of_correctness_pairs_do_so_too(tmp_path: Path, count: int) -> None:
+    questions = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(12)]
+    write_lines(tmp_path / "rows.jsonl", questions)
+    texts = [f"So.\nAnswer: \\boxed{{{n}}}" for n in (3, 5, 8)] + [
+        "I do not know.",
+        "Answer: \\boxed{3} then",
+    ]
+    write_lines(tmp_path / "answers.jsonl", [{"texts": texts}])
+    assert_same_when_merged(tmp_path, count, "cot-pairs", "--num-return-sequences", "5")
+
+
+def assert_same_when_merged(folder: Path, count: int, command: str, *more: str) -> None:
+    whole = make(folder, "whole", *more, command=command)
+    shards = [
+        make(folder, "shards", "--shard", f"{index}/{count}", *more, command=command)
+        for index in range(count)
+    ]
     done = prefdata("merge-runs", *reversed(shards), "--out-dir", f"merged/{whole.name}", cwd=folder)
     assert done.returncode == 0, done.stderr
-    for name in ("pairs.jsonl", "dropped.jsonl", "README.md", "meta.json"):
-        assert (folder / "merged" / whole.name / name).read_bytes() == (whole / name).read_bytes()
+    assert (whole / "pairs.jsonl").stat().st_size
+    for file in whole.iterdir():
+        if file.suffix in (".jsonl", ".md") or file.name == "meta.json":
+            assert (folder / "merged" / whole.name / file.name).read_bytes() == file.read_bytes()
 
 
 def test_what_does_not_belong_together_is_refused(folder: Path) -> None:

@@ -67,7 +67,6 @@ def test_hostile_rows_are_findings_and_the_others_are_checked(
     [
         (b"\0" * 4096 + GOOD, "starts with 4096 NUL bytes"),
         (GOOD.decode().encode("utf-16"), "UTF-16"),
-        (b"", "empty"),
         (b'{"question":"Q?","chosen":"a","rej', "no readable row"),
         (b"\x1f\x8b\x08\x00", "damaged gzip data"),
         (b"PAR1 and no more", "parquet"),
@@ -77,6 +76,14 @@ def test_files_without_readable_rows_get_a_sentence(data: bytes, sentence: str, 
     report = check(tmp_path, data)
     assert len(report.unreadable) == 1
     assert sentence in report.unreadable[0]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"[]", b"\xef\xbb\xbf[ ]\n"])
+def test_a_file_without_rows_is_a_finding(data: bytes, tmp_path: Path) -> None:
+    report = check(tmp_path, data)
+    assert report.counts == {"PD017": 1}
+    assert report.unreadable == []
+    assert (report.rows, report.files[0].format) == (0, "empty")
 
 
 def test_all_problems_of_a_row_are_told(tmp_path: Path) -> None:

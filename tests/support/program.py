@@ -46,6 +46,19 @@ def prefdata(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(argv, code, out.read(), err.getvalue())
 
 
+def replay(command: str, folder: Path, out: str, *more: object) -> subprocess.CompletedProcess[str]:
+    """Run a generation command on recorded answers: rows.jsonl and answers.jsonl in `folder`."""
+    recorded = ("--engine", "replay", "--checkpoint", "answers.jsonl", "--prompt-path", "rows.jsonl")
+    return prefdata(command, *recorded, "--out-dir", out, *more, cwd=folder)
+
+
+def replayed(command: str, folder: Path, out: str, *more: object) -> Path:
+    """The run directory of such a run."""
+    done = replay(command, folder, out, *more)
+    assert done.stdout, done.stderr
+    return folder / str(json.loads(done.stdout)["run"])
+
+
 def program(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
     argv = [sys.executable, "-m", "prefdata", *map(str, arguments)]
