@@ -24,7 +24,7 @@ HELD_OUT = "held_out.jsonl"
 
 
 def write_inputs(out: Path, *, seed: int, questions: int, held_out: int, descriptions: int) -> None:
-    """Write `images/` and the four input files under `out`.
+    """Write `images/` and the three input files under `out`.
 
     `held_out.jsonl` ends with requests to describe a picture: rows without an answer, which are sampled but not
     judged, and in which invented shapes are counted. `references.jsonl` holds the clean answers to the first tenth
@@ -40,20 +40,20 @@ def write_inputs(out: Path, *, seed: int, questions: int, held_out: int, descrip
 
 
 def hallucination_rate(samples: list[dict[str, Any]]) -> float:
-    """Share of descriptions that name a shape which is not in the picture.
-
-    `samples` are sampled rows of `descriptions.jsonl` with their `scene` and `response`.
-    """
+    """Share of the descriptions among sampled rows that name a shape which is not in the picture."""
+    described = [row for row in samples if "answer" not in row]
     wrong = sum(
-        tasks.hallucinated(scenes.sample_scene(int(row["scene"])), row["response"]) for row in samples
+        tasks.hallucinated(scenes.sample_scene(int(row["scene"])), row["response"]) for row in described
     )
-    return wrong / len(samples)
+    return wrong / len(described)
 
 
 def exact_list_rate(samples: list[dict[str, Any]]) -> float:
-    """Share of answers whose list of shapes is exactly the scene's: right for the right reason."""
-    exact = sum(tasks.exact_list(scenes.sample_scene(int(row["scene"])), row["response"]) for row in samples)
-    return exact / len(samples)
+    """Share of the answers to questions among sampled rows that list exactly the scene's shapes: right for the
+    right reason."""
+    answered = [row for row in samples if "answer" in row]
+    exact = sum(tasks.exact_list(scenes.sample_scene(int(row["scene"])), row["response"]) for row in answered)
+    return exact / len(answered)
 
 
 def _questions(out: Path, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:
