@@ -51,7 +51,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     label_key: Annotated[
         str,
         Meta(
-            description="Key of a right/wrong label: adds the agreement with it to the summary.",
+            description="Key of a label (true or false, 1 or 0): adds the agreement with it to the summary.",
             extra={"metavar": "KEY"},
         ),
     ] = ""
@@ -108,8 +108,8 @@ def command(config: Config) -> None:
         )
         outcomes[verdict.outcome] += 1
         label = row.get(config.label_key) if config.label_key else None
-        if isinstance(label, bool | int):
-            agreement.add(verdict.outcome, bool(label))
+        if label is not None:
+            agreement.add(verdict.outcome, _right(label, config.label_key, path, line))
         write(msgspec.json.encode(_shown(row, line, verdict)) + b"\n")
     sys.stdout.buffer.flush()
     say(
@@ -118,6 +118,10 @@ def command(config: Config) -> None:
     )
     if agreement.answers:
         say(summary(agreement))
+    elif config.label_key and outcomes:
+        raise PrefdataError(
+            f"{path}: no row has `{config.label_key}`; name the labels' key with --label-key."
+        )
 
 
 def summary(agreement: "Agreement") -> str:
@@ -139,6 +143,13 @@ def _of(row: dict[str, Any], key: str, usual: tuple[str, ...], path: Path, line:
             f"{path}:{line}: no `{'` or `'.join(names)}` in this row; name the right key with a --...-key flag."
         )
     return row[found]
+
+
+def _right(label: Any, key: str, path: Path, line: int) -> bool:
+    if label not in (0, 1):  # true and false are 1 and 0
+        shown = msgspec.json.encode(label).decode()[:80]
+        raise PrefdataError(f"{path}:{line}: `{key}` is {shown}; a label is true, false, 1 or 0.")
+    return bool(label)
 
 
 def _both(answer: Any, answers: Any) -> tuple[str, ...]:

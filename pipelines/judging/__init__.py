@@ -76,7 +76,6 @@ def judge(
             span=(found.start, found.end),
         )
     listed = choice.options_in(question) or tuple(options)
-    loose = found.how in ("whole", "bold", "sentence", "think")
     best: tuple[int, Decision, str, str] | None = None
     for form in forms:
         kind = (
@@ -84,7 +83,7 @@ def judge(
             if answer_type == "auto" or (listed and choice.letters_of(form, listed))
             else answer_type
         )
-        decision = _decide(found.text[:_MAX_ANSWER], form, kind, question, listed, loose, tolerance)
+        decision = _decide(found.text[:_MAX_ANSWER], form, kind, question, listed, tolerance)
         rank = ("correct", "undecided", "wrong").index(decision.outcome)
         if best is None or rank < best[0]:
             best = (rank, decision, form, kind)
@@ -108,7 +107,6 @@ def _decide(
     kind: str,
     question: str,
     options: tuple[str, ...],
-    loose: bool,
     tolerance: Tolerance,
 ) -> Decision:
     """One extracted answer against one form. Remembered: samples of one question share few distinct answers."""
@@ -116,7 +114,7 @@ def _decide(
         kind = "math"  # a list or an expression: the row's type was too narrow
     if kind != "choice" and plain(answer) == plain(gold):
         return Decision("correct", "exact", plain(answer)[:200])
-    decision = _judges(kind, question, options, loose, tolerance)(answer, gold)
+    decision = _judges(kind, question, options, tolerance)(answer, gold)
     if decision.outcome == "undecided" and decision.reason in ("nomatch", "gold"):
         if kind == "choice" and answer.strip() == gold.strip():
             return Decision("correct", "exact", plain(answer)[:200])
@@ -130,21 +128,22 @@ def _decide(
             return Decision("correct", "text-equal", " ".join(words(answer))[:200])
         if kind == "choice" and is_refusal(answer):
             return Decision("undecided", "refusal", plain(answer)[:80], "format")
-        if kind in ("number", "yesno") and is_refusal(answer) and not is_refusal(gold):
+        # Not for yes or no: `The image does not contain a dog` says no, and so it says 0.
+        if kind == "number" and is_refusal(answer) and number.may_deny(answer, gold):
             return Decision("wrong", "refusal", plain(answer)[:80])
     return decision
 
 
 def _judges(
-    kind: str, question: str, options: tuple[str, ...], loose: bool, tolerance: Tolerance
+    kind: str, question: str, options: tuple[str, ...], tolerance: Tolerance
 ) -> Callable[[str, str], Decision]:
     return {
-        "choice": lambda a, g: choice.judge(a, g, options, sentence=loose),
+        "choice": lambda a, g: choice.judge(a, g, options),
         "yesno": yesno.judge,
         "number": lambda a, g: number.judge(a, g, tolerance),
         "math": lambda a, g: maths.judge(a, g, tolerance),
         "latex": lambda a, g: maths.judge(a, g, tolerance),
         "text": lambda a, g: text.judge(a, g, question),
         "anls": anls.judge,
-        "relaxed": relaxed.judge,
+        "relaxed": lambda a, g: relaxed.judge(a, g, tolerance),
     }[kind]

@@ -68,12 +68,12 @@ def letters_of(text: str, options: Sequence[str]) -> frozenset[str]:
     )
 
 
-def judge(text: str, gold: str, options: Sequence[str] = (), sentence: bool = False) -> Decision:
-    """Compare a choice with the reference letter or option text. `sentence`: the answer may be a whole sentence."""
+def judge(text: str, gold: str, options: Sequence[str] = ()) -> Decision:
+    """Compare a choice with the reference letter or option text."""
     golds = gold_letters(gold, options)
     if not golds:
         return Decision("undecided", "choice", reason="gold")
-    chosen = pick(text, options, sentence)
+    chosen = pick(text, options)
     if chosen is None:
         if options and not golds.isdisjoint(ascii_uppercase[: len(options)]) and _other_number(text, options):
             return Decision("wrong", "choice-value", plain(text)[:80])
@@ -99,7 +99,7 @@ def gold_letters(gold: str, options: Sequence[str]) -> frozenset[str]:
     return frozenset(letter.upper()) if letter else frozenset()
 
 
-def pick(text: str, options: Sequence[str], sentence: bool = False) -> frozenset[str] | None:
+def pick(text: str, options: Sequence[str]) -> frozenset[str] | None:
     """The option letters an answer stands for; more than one when it is ambiguous, None when it is no option."""
     text = unwrap(text[:4000])
     if text in options and len(text) > 1:
@@ -122,7 +122,7 @@ def pick(text: str, options: Sequence[str], sentence: bool = False) -> frozenset
         return frozenset(
             ascii_uppercase[i] for i, option in enumerate(options) if yesno.polarity(option) == said
         )
-    return _in_sentence(text, options) if sentence or len(text) > 1 else None
+    return _in_sentence(text, options) if len(text) > 1 else None
 
 
 def _in_sentence(text: str, options: Sequence[str]) -> frozenset[str] | None:
@@ -151,13 +151,13 @@ def _in_sentence(text: str, options: Sequence[str]) -> frozenset[str] | None:
             for j in hits
         )
     ]
-    if not hits or _denies(said, [words(options[i]) for i in hits]):
+    if not hits or _denies(said):
         return None
     return frozenset(ascii_uppercase[i] for i in hits)
 
 
-def _denies(said: tuple[str, ...], hits: list[tuple[str, ...]]) -> bool:
-    return any(word in ("not", "isnt", "cannot", "neither", "nor", "except") for word in said) and bool(hits)
+def _denies(said: tuple[str, ...]) -> bool:
+    return any(word in ("not", "isnt", "cannot", "neither", "nor", "except") for word in said)
 
 
 def _known(letter: str, options: Sequence[str]) -> bool:
@@ -177,4 +177,4 @@ def _other_number(text: str, options: Sequence[str]) -> bool:
     return all(
         value is not None and number.judge(text, option).outcome == "wrong"
         for value, option in zip(values, options, strict=True)
-    ) and (quantity(text) is not None or expression.number(text) is not None)
+    ) and (quantity(text) is not None or bool(expression.values(text)))

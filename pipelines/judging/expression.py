@@ -4,15 +4,19 @@ Two expressions in the same letters are compared at fixed sample points: differe
 equal at all of them means equal (two short expressions do not agree at three irrational points by accident). The
 parser knows + - * / ^ ! and the usual functions and constants, refuses everything else, and bounds depth and size
 before it computes, so a hostile answer costs microseconds. Nothing is ever handed to an interpreter.
+
+Where a text does not say what it means - `\log 100` with base e or 10, `\sin 30` in radians or degrees - each reading
+is tried: one that fits is enough, and none that fits proves nothing.
 """
 
 import cmath
 import math
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipelines.judging.quantity import tidy
+from pipelines.judging.verdict import EXACT, Tolerance
 
 _MAX_TEXT: Final = 200
 _MAX_DEPTH: Final = 30
@@ -26,14 +30,21 @@ _FUNCTIONS: Final[dict[str, Callable[[complex], complex]]] = {
     "exp": cmath.exp,
     "ln": cmath.log,
     "log": cmath.log,
+    "abs": abs,
+}
+_OF_ANGLES: Final[dict[str, Callable[[complex], complex]]] = {
     "sin": cmath.sin,
     "cos": cmath.cos,
     "tan": cmath.tan,
+}
+_TO_ANGLES: Final[dict[str, Callable[[complex], complex]]] = {
     "arcsin": cmath.asin,
     "arccos": cmath.acos,
     "arctan": cmath.atan,
-    "abs": abs,
 }
+_NAMES: Final = frozenset((*_FUNCTIONS, *_OF_ANGLES, *_TO_ANGLES))
+_DEGREE: Final = math.pi / 180
+_ROUNDING: Final = 1e-12
 _CONSTANTS: Final = {"pi": math.pi, "π": math.pi, "e": math.e}
 _TOKEN: Final = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|\\?([^\W\d_]+)|(\*\*|[-+*/^!(){}\[\],|])|(_\{?\w+\}?))"
@@ -49,37 +60,62 @@ class _Refused(Exception):
     """The text is not an expression that is understood, or is too large to compute."""
 
 
-def same(first: str, second: str) -> bool | None:
-    """Whether two expressions are equal: True, False, or None where one of them is not understood."""
+class _Reading(NamedTuple):
+    """What is assumed where the text does not say: the base of a logarithm, the unit of an angle without letters."""
+
+    common_log: bool = False
+    degrees: bool = False
+
+
+_READINGS: Final = (_Reading(), _Reading(True), _Reading(degrees=True), _Reading(True, True))
+
+
+def same(first: str, second: str, tolerance: Tolerance = EXACT) -> bool | None:
+    """Whether two expressions are equal: True, False, or None where one of them is not understood.
+
+    tolerance: how far values of expressions without letters may be apart.
+    """
     try:
         a, b = _Parser(first), _Parser(second)
-        letters = sorted(a.letters | b.letters)
-        for shift in range(len(_POINTS) if letters else 1):
-            env = {
-                name: complex(_POINTS[(i + shift) % 3] + 0.31 * (i // 3) + 0.017 * i)
-                for i, name in enumerate(letters)
-            }
-            x, y = a.value(env), b.value(env)
-            if abs(x - y) > _RELATIVE * max(abs(x), abs(y), 1e-9):
-                # Other letters may be other names; roots and logarithms of letters have branches.
-                return None if a.letters != b.letters or (letters and (a.branches or b.branches)) else False
+        for reading in _READINGS:
+            equal = _agree(a, b, reading, tolerance)
+            if equal or not (a.unsure or b.unsure):
+                return equal
     except (_Refused, ArithmeticError, ValueError, RecursionError):
         return None
+    return None
+
+
+def _agree(a: "_Parser", b: "_Parser", reading: _Reading, tolerance: Tolerance) -> bool | None:
+    letters = sorted(a.letters | b.letters)
+    for shift in range(len(_POINTS) if letters else 1):
+        env = {
+            name: complex(_POINTS[(i + shift) % 3] + 0.31 * (i // 3) + 0.017 * i)
+            for i, name in enumerate(letters)
+        }
+        x, y = a.value(env, reading), b.value(env, reading)
+        slack = 0.0 if letters else max(tolerance.absolute, tolerance.relative * abs(y))
+        if abs(x - y) > max(slack, _RELATIVE * max(abs(x), abs(y), 1e-9)):
+            # Other letters may be other names; roots and logarithms of letters have branches.
+            return None if a.letters != b.letters or (letters and (a.branches or b.branches)) else False
     return True
 
 
-def number(text: str) -> float | None:
-    """The real value of an expression without letters, or None."""
+def values(text: str) -> tuple[float, ...]:
+    """The real values of an expression without letters, one for each reading that differs; none where it has none."""
+    found: dict[float, None] = {}
     try:
         parsed = _Parser(text)
-        value = parsed.value({}) if not parsed.letters else complex(math.nan)
+        for reading in _READINGS if not parsed.letters else ():
+            value = parsed.value({}, reading)
+            if math.isnan(value.real) or abs(value.imag) > _RELATIVE * max(1.0, abs(value.real)):
+                return ()
+            found[value.real] = None
+            if not parsed.unsure:
+                break
     except (_Refused, ArithmeticError, ValueError, RecursionError):
-        return None
-    return (
-        value.real
-        if not math.isnan(value.real) and abs(value.imag) <= _RELATIVE * max(1.0, abs(value.real))
-        else None
-    )
+        return ()
+    return tuple(found)
 
 
 class _Parser:
@@ -91,6 +127,8 @@ class _Parser:
         self.tokens = self._split(tidy(_roots(text)))
         self.letters = {t[1:] for t in self.tokens if t.startswith("$")}
         self.branches = not _BRANCHES.isdisjoint(self.tokens)
+        self.unsure = False
+        """Whether the last value rests on the reading."""
 
     @staticmethod
     def _split(text: str) -> list[str]:
@@ -119,8 +157,8 @@ class _Parser:
             at = match.end()
         return tokens
 
-    def value(self, env: dict[str, complex]) -> complex:
-        self.at, self.depth, self.env = 0, 0, env
+    def value(self, env: dict[str, complex], reading: _Reading) -> complex:
+        self.at, self.depth, self.env, self.reading, self.unsure = 0, 0, env, reading, False
         result = self._sum()
         if self.at != len(self.tokens):
             raise _Refused
@@ -186,8 +224,8 @@ class _Parser:
             if self._take() != ")":
                 raise _Refused
             return inside
-        if token in _FUNCTIONS:
-            return complex(_FUNCTIONS[token](self._power()))
+        if token in _NAMES:
+            return self._call(token)
         if token in _CONSTANTS:
             return complex(_CONSTANTS[token])
         if token.startswith("$"):
@@ -196,10 +234,26 @@ class _Parser:
             return complex(float(token))
         raise _Refused
 
+    def _call(self, name: str) -> complex:
+        start = self.at
+        argument = self._power()
+        if name in _FUNCTIONS:
+            common = name == "log" and self.reading.common_log
+            self.unsure |= name == "log"
+            return complex(cmath.log10(argument) if common else _FUNCTIONS[name](argument))
+        # An angle with a letter or pi in it is in radians.
+        plain = not any(token[0] in "$πp" for token in self.tokens[start : self.at])
+        unit = _DEGREE if plain and self.reading.degrees else 1.0
+        self.unsure |= plain
+        if name in _TO_ANGLES:
+            return complex(_TO_ANGLES[name](argument) / unit)
+        result = complex(_OF_ANGLES[name](argument * unit))
+        return result if abs(result) > _ROUNDING else complex(0)  # the sine of pi as computed is 1e-16
+
 
 def _names(name: str) -> list[str]:
     """A word as a function, a constant, a Greek letter, or a product of at most three letters."""
-    if name in _FUNCTIONS or name in _CONSTANTS:
+    if name in _NAMES or name in _CONSTANTS:
         return [name]
     if name in _GREEK:
         return ["$" + name]

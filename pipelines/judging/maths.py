@@ -10,7 +10,7 @@ from typing import Final
 
 from pipelines.judging import expression
 from pipelines.judging.normalise import plain, unwrap
-from pipelines.judging.number import compare
+from pipelines.judging.number import compare, computed
 from pipelines.judging.quantity import quantity, tidy
 from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
 
@@ -66,7 +66,11 @@ def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
         return Decision(found.outcome, "maths-" + found.rule, shown, found.reason)
     if _RELATION.search(text) or _RELATION.search(gold):
         return Decision("undecided", "maths", shown, reason="nomatch")
-    equal = expression.same(text, gold)
+    if b is not None and not b.unit and not b.percent:
+        value = computed(text, b, tolerance)
+        if value is not None:
+            return Decision(value.outcome, "maths-value", shown, value.reason)
+    equal = expression.same(text, gold, tolerance)
     if equal is None:
         return Decision("undecided", "maths", shown, reason="nomatch")
     return Decision("correct" if equal else "wrong", "maths-value", shown)

@@ -16,6 +16,9 @@ from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import EXACT, Decision, Tolerance
 
 _NEAR: Final = Fraction(1, 100)
+_FLOAT: Final = 1e-9
+_FLOAT_DECIMALS: Final = 15
+"""A computed value is known to about so many decimals."""
 _SCALE_SLIPS: Final = frozenset(
     Fraction(n) for k in (10, 100, 1000, 12, 60, 3600) for n in (k, Fraction(1, k))
 )
@@ -40,27 +43,45 @@ def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
         return Decision("undecided", "number", reason="gold")
     answer = quantity(text)
     if answer is None:
-        computed = _computed(text, reference)
-        if computed is not None:
-            return computed
+        found = computed(text, reference, tolerance)
+        if found is not None:
+            return found
         answer = stated(text) if not is_refusal(text) else None
     if answer is None:
         return Decision("undecided", "number", plain(text)[:80], reason="nomatch")
     return compare(answer, reference, tolerance)
 
 
-def _computed(text: str, reference: Quantity) -> Decision | None:
-    r"""An unevaluated answer such as `10\\sqrt{3}` or `4!`: its value decides, unless it is only near."""
-    value = None if _RANGE.fullmatch(plain(text)) else expression.number(text)
-    if value is None:
+def computed(text: str, reference: Quantity, tolerance: Tolerance = EXACT) -> Decision | None:
+    r"""An unevaluated answer such as `10\\sqrt{3}` or `4!`: its value decides, unless it is only near.
+
+    `\\log 100` and `\\sin 30` have two values each: right where one of them is, else undecided.
+    """
+    values = () if _RANGE.fullmatch(plain(text)) else expression.values(text)
+    if not values:
         return None
-    theirs = float(reference.value)
-    gap = abs(value - theirs)
-    if gap <= max(abs(theirs) * 1e-9, 0.5 * 10.0**-reference.decimals if reference.decimals >= 2 else 0.0):
-        return Decision("correct", "number-value", plain(text)[:80])
-    if gap < abs(theirs) * float(_NEAR):
-        return Decision("undecided", "number-value", plain(text)[:80], reason="near")
-    return Decision("wrong", "number-value", plain(text)[:80])
+    shown, theirs = plain(text)[:80], float(reference.value)
+    for value in values:
+        rounding = abs(value - theirs) <= abs(theirs) * _FLOAT
+        if rounding or same_value(Fraction(value), _FLOAT_DECIMALS, reference, tolerance):
+            return Decision("correct", "number-value", shown)
+    if len(values) > 1:
+        return Decision("undecided", "number-value", shown, reason="conflict")
+    if abs(values[0] - theirs) < abs(theirs) * float(_NEAR):
+        return Decision("undecided", "number-value", shown, reason="near")
+    return Decision("wrong", "number-value", shown)
+
+
+def may_deny(text: str, gold: str) -> bool:
+    """Whether a text that declines to answer contradicts the reference number.
+
+    Not where the reference is 0 (`The image does not contain any dogs`), nor where the text holds the reference.
+    """
+    reference = quantity(gold)
+    if reference is None or reference.value == 0:
+        return False
+    named = (quantity(match[0]) for pattern in (_LOOSE, _WORDED) for match in pattern.finditer(text[:2000]))
+    return all(value is None or value.value != reference.value for value in named)
 
 
 def compare(answer: Quantity, reference: Quantity, tolerance: Tolerance = EXACT) -> Decision:

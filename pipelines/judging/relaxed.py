@@ -1,4 +1,6 @@
-"""Numbers read off a chart: within 5 % of the reference; years exact, zero within an explicit absolute tolerance.
+"""Numbers read off a chart: within 5 % of the reference; years exact.
+
+A reference of zero has no such share: it is decided by the absolute tolerance that was asked for, exactly without one.
 
 Used only where a row or the caller says `relaxed`. Anything that is not a number is compared as text.
 """
@@ -7,13 +9,15 @@ from typing import Final
 
 from pipelines.judging import number, text
 from pipelines.judging.quantity import quantity
-from pipelines.judging.verdict import Decision, Tolerance
+from pipelines.judging.verdict import EXACT, Decision, Tolerance
 
-_CHART: Final = Tolerance(relative=0.05, absolute=0.0)
+_CHART: Final = 0.05
 
 
-def judge(answer: str, gold: str) -> Decision:
-    """Compare with the chart tolerance."""
+def judge(answer: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
+    """Compare with the chart tolerance, or with the relative one that was asked for."""
     if quantity(gold) is None:
         return text.judge(answer, gold)
-    return number.judge(answer, gold, _CHART)
+    return number.judge(
+        answer, gold, Tolerance(relative=tolerance.relative or _CHART, absolute=tolerance.absolute)
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.judging import judge, kind_of
+from pipelines.judging import Tolerance, judge, kind_of
 
 OPTIONS = ("red", "dark red", "blue", "18")
 C, W, U = "correct", "wrong", "undecided"
@@ -61,6 +61,10 @@ def test_a_number_that_is_no_option_is_wrong_where_all_options_are_numbers() -> 
         ("yesterday", "Yes", U),
         ("not sure", "No", U),
         ("nothing", "No", U),
+        # What declines for a number may say no.
+        ("The chart does not mention Brazil.", "No", U),
+        ("The image does not contain a dog", "No", U),
+        ("I cannot determine it", "Yes", U),
         ("False", "no", C),
     ],
 )
@@ -114,8 +118,19 @@ def test_yesno(answer: str, gold: str, right: str) -> None:
         ("1200!", "1200", U),  # too large to compute
         ("10\\sqrt{3}", "17", W),
         ("4!", "24", C),
+        ("\\log 100", "2", C),
+        ("\\log 100", "4.6052", C),
+        ("\\log 100", "3", U),  # whatever its base
+        ("\\ln 100", "2", W),
+        ("\\sin 30", "0.5", C),
+        ("\\sin 30", "0.6", U),
+        ("\\sin \\frac{\\pi}{6}", "0.5", C),
+        ("\\sin \\frac{\\pi}{6}", "0.6", W),
+        ("\\arctan 1", "45", C),
         ("hello", "5", U),
         ("I cannot determine it", "5", W),
+        ("The image does not contain any dogs", "0", U),
+        ("I cannot see all of the image, but 5 of 7 are red", "5", U),
         ("１２", "12", C),
         ("12°", "12", C),
         ("1e999999", "5", U),
@@ -142,7 +157,8 @@ def test_number(answer: str, gold: str, right: str) -> None:
         ("light red", "light blue", W),
         ("left", "right", W),
         ("Tuesday", "Monday", W),
-        ("sofa", "hippopotamus", W),
+        *[(said, meant, U) for said, meant in (("couch", "sofa"), ("car", "automobile"), ("big", "large"))],
+        ("sofa", "hippopotamus", U),  # no less alike than `sofa` and `couch`
         ("Paris", "London", U),  # two names may both be acceptable
         ("Barack Hussein Obama", "Obama", C),
         ("seven", "7", C),
@@ -193,6 +209,13 @@ def test_saying_again_what_the_question_says_proves_nothing() -> None:
         ("[0, 1)", "(0, 1)", U),
         ("\\pm 2", "-2, 2", C),
         ("x = 5", "5", C),
+        ("\\log 100", "2", C),
+        ("\\log 100", "1 + 1", C),
+        ("\\log 100", "\\sqrt{5}", U),
+        ("\\sin 30", "\\frac{1}{2}", C),
+        ("\\sin \\pi", "0", C),
+        ("\\sin x", "\\cos x", W),
+        ("\\sin 30 + x", "x + 1", U),
         ("f(m) = 2m", "f(n) = 2n", C),
         ("\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}2\\end{pmatrix}", U),
         ("9^{9^{9^9}}", "5", U),
@@ -224,6 +247,15 @@ def test_maths(answer: str, gold: str, right: str) -> None:
 )
 def test_the_kind_follows_from_the_reference(gold: str, kind: str) -> None:
     assert kind_of(gold) == kind
+
+
+def test_a_chosen_tolerance_holds_for_expressions_too() -> None:
+    five_percent = Tolerance(relative=0.05)
+    for kind in ("number", "math"):
+        for answer, gold in (("10\\sqrt{3}", "17.0"), ("17.0", "10\\sqrt{3}")):
+            assert judge(answer, (gold,), kind, anchored=False, tolerance=five_percent).outcome == C
+            assert judge(answer, (gold,), kind, anchored=False).outcome != C
+    assert judge("10\\sqrt{3}", ("25",), "math", anchored=False, tolerance=five_percent).outcome == W
 
 
 def test_options_make_it_a_choice() -> None:
