@@ -16,7 +16,7 @@ _BLOCK_BYTES = 128 * 1024
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Some lines: the number of the first (1 is the first of the range), and their bytes.
+    """The bytes of some whole lines.
 
     A line longer than MAX_ROW_BYTES comes alone, with its beginning only, as `cut`.
     """

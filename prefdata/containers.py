@@ -182,18 +182,18 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
-                yield number, _without_none(row)
+                yield number, without_none(row)
     except pyarrow.ArrowException as error:
         raise PrefdataError(
             f"{path}: a damaged parquet file ({' '.join(str(error).split())[:200]})."
         ) from error
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     """Parquet fills every key that any row has; a null there means that the key is absent."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value] if isinstance(value, list) else value
 
 
 def as_row(value: Any) -> Any:

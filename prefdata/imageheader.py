@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+# Pillow's own limit of plausible pictures; above it a file is treated as a decompression bomb.
 MAX_PIXELS = 178_956_970
 # A picture this elongated is scaled to nothing by the resizers of the vision towers.
 MAX_ASPECT = 200

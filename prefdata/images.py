@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prefdata.errors import PrefdataError
-from prefdata.imageheader import Problem, check_header
+from prefdata.imageheader import MAX_PIXELS, Problem, check_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Tier = Literal["none", "stat", "header", "decode"]
-TIERS: tuple[Tier, ...] = ("none", "stat", "header", "decode")
 
 # Enough for the size of every common type unless a JPEG carries a large preview before it.
 _HEAD = 4096
 _TAIL = 32
-# Pillow's own limit of plausible pictures; above it a file is treated as a decompression bomb.
-MAX_PIXELS = 178_956_970
 
 
 class Escapes(PrefdataError):

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import xxhash
 
-from prefdata.containers import Container
+from prefdata.containers import Container, without_none
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.formats import BadRow, Format
 from prefdata.formats.dialect import in_reading_order
@@ -89,7 +89,8 @@ def canonical(record: Record, lost: tuple[str, ...] = ()) -> list[Any]:
         None if others is None else [_medium(others[index], lost) for index in ranks],
         _rest(record),
         None if "id" in lost else record.id,
-        _without_none(meta),
+        # Parquet cannot tell an absent key from an empty one.
+        without_none(meta),
     ]
 
 
@@ -131,10 +132,3 @@ def _turn(turn: Message, lost: tuple[str, ...]) -> Message:
         return turn
     calls = tuple(msgspec.structs.replace(call, id=None) for call in turn.calls)
     return msgspec.structs.replace(turn, calls=calls, call_id=None, name=None)
-
-
-def _without_none(value: Any) -> Any:
-    # Parquet cannot tell an absent key from an empty one.
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value

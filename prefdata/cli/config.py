@@ -158,6 +158,14 @@ def _known_keys(path: str, loaded: dict[Any, Any], config: type[msgspec.Struct])
     return values
 
 
+def image_root(given: str | None) -> Path | None:
+    """The folder of --image-root. Raises PrefdataError where it is none."""
+    root = Path(given) if given is not None else None
+    if root is not None and not root.is_dir():
+        raise PrefdataError(f"--image-root {root}: no such folder.")
+    return root
+
+
 def set_verbosity(quiet: bool, verbose: bool) -> None:
     """Set how much the run says: errors only, the usual, or everything with tracebacks."""
     set_up_logging()

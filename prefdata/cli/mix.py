@@ -7,8 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.cli.config import Command, config_command
-from prefdata.errors import PrefdataError
+from prefdata.cli.config import Command, config_command, image_root
 from prefdata.mixtures.compat import Compat
 from prefdata.mixtures.write import Target
 
@@ -196,9 +195,7 @@ def _opened(config: Common) -> "tuple[Mixture, list[Index]]":
     from prefdata.mixtures import load
     from prefdata.mixtures.index import open_index
 
-    root = Path(config.image_root) if config.image_root is not None else None
-    if root is not None and not root.is_dir():
-        raise PrefdataError(f"--image-root {root}: no such folder.")
+    root = image_root(config.image_root)
     mixture = load(Path(config.mix), root)
     folder = Path(config.index) if config.index else Path(config.mix).parent / ".prefdata-index"
     return mixture, [open_index(source.annotation, folder) for source in mixture.sources]

@@ -7,7 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.cli.config import config_command
+from prefdata.cli.config import config_command, image_root
 from prefdata.errors import PrefdataError
 
 
@@ -50,9 +50,7 @@ def command(config: ReportConfig) -> int:
 
     if not config.paths:
         raise PrefdataError("Missing FILE; name a data file, a mixture or the folder of a run.")
-    root = Path(config.image_root) if config.image_root is not None else None
-    if root is not None and not root.is_dir():
-        raise PrefdataError(f"--image-root {root}: no such folder.")
+    root = image_root(config.image_root)
     sources = [source for path in config.paths for source in load(_file(Path(path)), root).sources]
     limits = Limits(
         rows=config.rows,

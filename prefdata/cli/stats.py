@@ -7,7 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.cli.config import config_command
+from prefdata.cli.config import config_command, image_root
 from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
 
@@ -60,7 +60,7 @@ def command(config: StatsConfig) -> int:
 
     if not config.paths:
         raise PrefdataError("Missing PATH; name a data file or a mixture.")
-    root = Path(config.image_root) if config.image_root is not None else None
+    root = image_root(config.image_root)
     near = config.near and available()
     if config.near and not near:
         say("near-duplicates are not counted: pip install 'prefdata[near]' for that.")

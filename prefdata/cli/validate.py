@@ -7,7 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.cli.config import config_command
+from prefdata.cli.config import config_command, image_root
 from prefdata.errors import EXIT_DATA, EXIT_USAGE, PrefdataError
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def command(config: ValidateConfig) -> int:
 
     if not config.paths:
         raise PrefdataError("Missing PATH; name a data file, a folder or a meta.json.")
-    root = Path(config.image_root) if config.image_root is not None else None
-    if root is not None and not root.is_dir():
-        raise PrefdataError(f"--image-root {root}: no such folder.")
+    root = image_root(config.image_root)
     tokens = None
     if (config.tokenizer is None) != (config.max_length is None):
         raise PrefdataError("--tokenizer and --max-length go together; give both.")

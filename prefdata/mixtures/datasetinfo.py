@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from prefdata.errors import PrefdataError
-from prefdata.mixtures.lists import find
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.paths import find
 
 REMOTE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 _OURS = frozenset({"file_name", "num_samples"})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.paths import find
 
 _THOUSAND = Decimal(1000)
 _FIELD = re.compile(r'"([^"]*)"|\'([^\']*)\'|(\S+)')
@@ -98,9 +99,3 @@ def counted_source(beside: Path, text: str, image_root: Path | None) -> Source |
         name=Path(match[1]).stem, annotation=find(beside, match[1]), root=image_root, count=Decimal(match[2]),
         as_written=match[2],
     )  # fmt: skip
-
-
-def find(path: Path, name: str) -> Path:
-    """A path written in a mixture: beside the mixture's file, else in the working directory."""
-    near = path.parent / name
-    return near if near.exists() or not Path(name).exists() else Path(name)

@@ -4,8 +4,6 @@ Read leniently (a trailing comma, as in a file that InternVL itself ships, is ac
 `problems` explains everything that is wrong, for the rules; `parse` keeps what can be used.
 """
 
-import os
-import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,15 +11,15 @@ from typing import Any
 
 import msgspec
 
+from prefdata.commas import trailing_commas, without
 from prefdata.errors import PrefdataError
 from prefdata.imageheader import Problem
 from prefdata.jsonl import write_json
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.paths import find, relative
 
 KEYS = ("root", "annotation", "data_augment", "max_dynamic_patch", "repeat_time", "length")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
-# A string, or a comma before a closing bracket: only the second is dropped, never one inside a text.
-_TRAILING = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
 
 
 class MetaDocument(msgspec.Struct, frozen=True):
@@ -52,11 +50,9 @@ def decode_meta(data: bytes) -> MetaDocument:
     try:
         return _document(data, data, ())
     except msgspec.DecodeError:
-        lines = tuple(
-            data.count(b"\n", 0, match.start()) + 1 for match in _TRAILING.finditer(data) if match[0] == b","
-        )
-        cleaned = _TRAILING.sub(lambda match: b"" if match[0] == b"," else match[0], data)
-        return _document(cleaned, data, lines)
+        places = trailing_commas(data)
+        lines = tuple(data.count(b"\n", 0, place) + 1 for place in places)
+        return _document(without(data, places), data, lines)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -87,18 +83,13 @@ def make_source(path: Path, name: str, entry: dict[str, Any], image_root: Path |
     length, tiles = entry.get("length"), entry.get("max_dynamic_patch")
     return Source(
         name=name,
-        annotation=_find(path, entry["annotation"]),
-        root=image_root if image_root is not None else _find(path, root) if root else None,
+        annotation=find(path, entry["annotation"]),
+        root=image_root if image_root is not None else find(path, root) if root else None,
         repeat_time=Decimal(str(entry.get("repeat_time", 1))),
         length=length if isinstance(length, int) else None,
         max_dynamic_patch=tiles if isinstance(tiles, int) else None,
         data_augment=entry.get("data_augment") is True,
     )
-
-
-def _find(path: Path, name: str) -> Path:
-    near = path.parent / name
-    return near if near.exists() or not Path(name).exists() else Path(name)
 
 
 _FATAL = frozenset({"PD704", "PD705"})
@@ -135,10 +126,10 @@ def _factor(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
-        number = Decimal(str(value))
+        factor = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number.is_finite() and number > 0 else None
+    return factor if factor.is_finite() and factor > 0 else None
 
 
 def write_meta(path: Path, mixture: Mixture) -> None:
@@ -154,7 +145,7 @@ def write_meta(path: Path, mixture: Mixture) -> None:
             "root": relative(source.root if source.root is not None else source.annotation.parent, path),
             "annotation": relative(source.annotation, path),
             "data_augment": source.data_augment,
-            "repeat_time": _number(source.repeat_time),
+            "repeat_time": number(source.repeat_time),
         }
         if source.max_dynamic_patch is not None:
             entry["max_dynamic_patch"] = source.max_dynamic_patch
@@ -164,13 +155,6 @@ def write_meta(path: Path, mixture: Mixture) -> None:
     write_json(path, document)
 
 
-def relative(target: Path, path: Path) -> str:
-    """A path as written into a file: relative to the file where it lies beside it."""
-    whole, folder = os.path.abspath(target), os.path.abspath(path.parent)
-    if whole == folder or whole.startswith(folder.rstrip("/") + "/"):
-        return os.path.relpath(whole, folder)
-    return str(target)
-
-
-def _number(value: Decimal) -> int | float:
+def number(value: Decimal) -> int | float:
+    """A count or factor as JSON and YAML hold it."""
     return int(value) if value == value.to_integral_value() else float(value)

@@ -14,8 +14,9 @@ from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json, write_text
 from prefdata.mixtures.counts import factor_for, share_of
 from prefdata.mixtures.datasetinfo import info_entry
-from prefdata.mixtures.meta import relative, write_meta
+from prefdata.mixtures.meta import number, write_meta
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.paths import relative
 
 Target = Literal["meta", "data.txt", "xtuner", "dataset-info", "swift", "prefdata"]
 
@@ -103,7 +104,7 @@ def _xtuner(path: Path, mixture: Mixture, rows: Sequence[int]) -> dict[str, Any]
             for source in mixture.sources
         ],
         "repeat_times": [
-            _number(_factor(source, have)) for source, have in zip(mixture.sources, rows, strict=True)
+            number(_factor(source, have)) for source, have in zip(mixture.sources, rows, strict=True)
         ],
     }
 
@@ -115,9 +116,9 @@ def _own(path: Path, mixture: Mixture) -> dict[str, Any]:
         if source.root is not None:
             entry["root"] = relative(source.root, path)
         if source.count is not None:
-            entry["count"] = _number(source.count)
+            entry["count"] = number(source.count)
         else:
-            entry["factor"] = _number(source.repeat_time)
+            entry["factor"] = number(source.repeat_time)
         if source.max_dynamic_patch is not None:
             entry["max_dynamic_patch"] = source.max_dynamic_patch
         if source.data_augment:
@@ -131,10 +132,6 @@ def _yaml(document: Any) -> str:
 
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text
-
-
-def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _plain(value: Decimal) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from prefdata.errors import PrefdataError
-from prefdata.mixtures.lists import find
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.paths import find
 
 _OWN_KEYS = frozenset(
     {"name", "path", "root", "factor", "count", "length", "max_dynamic_patch", "data_augment", "format"}

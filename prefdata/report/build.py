@@ -51,7 +51,6 @@ def write_report(
     findings: "Report | None" = None,
     *,
     title: str = "",
-    notes: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> dict[str, int]:
     """Write the page; returns {"rows", "shown", "thumbnails", "bytes"}. Raises PrefdataError.
@@ -85,7 +84,6 @@ def write_report(
         findings=findings,
         entries=entries,
         thumbs=thumbs.urls,
-        notes=notes,
     )
     rows = sum(collector.rows for collector in collectors)
     return {"rows": rows, "shown": len(entries), "thumbnails": len(thumbs.urls), "bytes": size}

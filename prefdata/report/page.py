@@ -43,11 +43,10 @@ def write_page(
     findings: "Report",
     entries: list[dict[str, Any]],
     thumbs: list[str],
-    notes: Sequence[str],
 ) -> int:
     """Write the file atomically; returns its size in bytes."""
+    told = list(findings.unreadable)
     unreadable = sum(collector.unreadable for collector in collectors)
-    told = [*notes, *findings.unreadable]
     if unreadable:
         told.append(f"{unreadable:,} rows cannot be read and are not shown below; the findings name them.")
     told.append(f"Made by prefdata {__version__}. This file holds everything it shows and opens offline.")

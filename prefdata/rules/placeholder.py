@@ -14,9 +14,9 @@ def check(view: View, fmt: Format) -> Iterator[Hit]:
     for kind, slots in (view.slots or {}).items():
         media = view.count(kind)
         if slots > media:
-            yield Hit("PD301", _first(view, fmt), f"{slots} for {media} {kind}{'' if media == 1 else 's'}")
+            yield Hit("PD301", _first(view), f"{slots} for {media} {kind}{'' if media == 1 else 's'}")
         elif slots < media and not (view.front and media == 1 and slots == 0):
-            yield Hit("PD302", _first(view, fmt), f"{slots} for {media} {kind}{'' if media == 1 else 's'}")
+            yield Hit("PD302", _first(view), f"{slots} for {media} {kind}{'' if media == 1 else 's'}")
     own = {fmt.marker} | {f"<{kind}>" for kind in fmt.holds.kinds if fmt.marker == "<image>"}
     for turn in view.prompt:
         if turn.role == "assistant":
@@ -32,7 +32,6 @@ def _answer(turn: Turn) -> Iterator[Hit]:
         yield Hit("PD303", turn.field, match[0])
 
 
-def _first(view: View, fmt: Format) -> str:
-    """The user's turn that carries a marker, else the first one."""
-    users = [turn for turn in view.prompt if turn.role == "user"]
-    return users[0].field if users else ""
+def _first(view: View) -> str:
+    """The place of the user's first turn."""
+    return next((turn.field for turn in view.prompt if turn.role == "user"), "")

@@ -5,7 +5,6 @@ that a row shows all its problems at once.
 """
 
 import json
-import re
 import types
 import typing
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from prefdata.commas import trailing_commas, without
 from prefdata.containers import Raw, as_row
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import Format
 
-_TRAILING = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
 LISTS = ("image", "images", "video", "videos", "audio", "audios")
 # Deeper than any format; msgspec and json give up at the interpreter's own limit.
 _TOO_DEEP = (RecursionError,)
@@ -74,10 +73,9 @@ def _repair(raw: Raw, text: str, error: json.JSONDecodeError) -> tuple[dict[str,
     stripped = text.strip()
     if stripped.startswith("{'"):
         return None, [Hit("PD012", detail=detail(stripped[:40]))]
-    cleaned = _TRAILING.sub(lambda match: b"" if match[0] == b"," else match[0], raw.data)
-    if cleaned != raw.data:
+    if places := trailing_commas(raw.data):
         try:
-            value = msgspec.json.decode(cleaned)
+            value = msgspec.json.decode(without(raw.data, places))
         except (msgspec.DecodeError, RecursionError, ValueError):
             pass
         else:

@@ -125,6 +125,7 @@ def test_an_image_may_not_leave_the_root(
         (["validate", "--format", "nope", "{tmp}"], "Unknown format 'nope'"),
         (["validate", "--select", "XX", "{tmp}"], "'XX': no code begins like this"),
         (["validate", "--image-root", "{tmp}/no", "{tmp}"], "no such folder"),
+        (["stats", "--image-root", "{tmp}/no", "{tmp}"], "no such folder"),
         (["convert", "{tmp}/none.jsonl", "{tmp}/b.jsonl", "--to", "mmpr"], "no such file"),
         (["convert", "{tmp}/none.jsonl", "{tmp}/b.jsonl", "--to", "nope"], "Unknown format 'nope'"),
         (["convert", "{tmp}/none.jsonl", "{tmp}/b.jsonl"], "--to"),
