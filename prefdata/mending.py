@@ -2,8 +2,8 @@
 
 Rows without errors are copied byte for byte (warnings do not reject a row), rows whose errors the catalogue calls
 fixable are written anew, blank lines and a byte-order mark are left out, and all other rows go to `NAME.rejected.jsonl`
-with their findings. Two passes: what contradicts a later row is only known at the end. Memory holds the bad rows'
-findings, nothing of the good ones but their keys.
+with their findings. Names in .gz or .zst are packed. Two passes: what contradicts a later row is only known at the end.
+Memory holds the bad rows' findings, nothing of the good ones but their keys.
 """
 
 import os
@@ -18,6 +18,7 @@ import msgspec
 from prefdata.arrays import BrokenArray
 from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
+from prefdata.compressed import packing, wanted
 from prefdata.containers import Container, Raw, probe, raw_rows, reading
 from prefdata.errors import PrefdataError
 from prefdata.findings import Chosen, Hit, catalogue, finding
@@ -61,9 +62,11 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
         raise PrefdataError(f"{backup}: the backup of an earlier --in-place; move it away first.")
     format_id = sniffed.format if sniffed else str(options.format)
     bad = _judge(path, container, format_id, options)
-    rejected_to = target.with_name(f"{target.stem}.rejected.jsonl")
+    bare = Path(target.stem) if wanted(target) else target
+    rejected_to = target.with_name(f"{bare.stem}.rejected.jsonl")
     with ExitStack() as files:
-        clean = files.enter_context(atomic_writer(target))
+        stream = files.enter_context(atomic_writer(target))
+        clean = files.enter_context(packing(stream, wanted(target)))
         done = _write(path, container, bad, clean, rejected_to, files)
         if output is None:
             shutil.copy2(path, backup)
@@ -80,10 +83,10 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
 def _judge(path: Path, container: Container, format_id: str, options: Options) -> dict[int, list[Hit]]:
     """Findings of the rows that cannot stay as they are, by the row's number (blank lines counted)."""
     tally = Tally()
-    wanted = Chosen(options.select, options.ignore)
+    chosen = Chosen(options.select, options.ignore)
     checker = ImageChecker(options.image_root, path.parent, options.images)
     tokens = token_check(options.tokens, options.image_root, path.parent)
-    check = FileCheck(get(format_id), checker, tally, wanted, _ALL, tokens)
+    check = FileCheck(get(format_id), checker, tally, chosen, _ALL, tokens)
     bad: dict[int, list[Hit]] = {}
     for _ in _checked(path, container, check):
         for number, hit in tally.hits:
@@ -91,7 +94,7 @@ def _judge(path: Path, container: Container, format_id: str, options: Options) -
                 bad.setdefault(number, []).append(hit)
         tally.hits.clear()
     for _, number, hit in tally.duplicates.hits([str(path)]):
-        if hit.code == "PD502" and hit.code in wanted:
+        if hit.code == "PD502" and hit.code in chosen:
             bad.setdefault(number, []).append(hit)
     return bad
 

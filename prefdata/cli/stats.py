@@ -126,7 +126,9 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(f"  {'same first word':<24}{found['same_first_word']:.1%}")
     lines.append(f"  {'duplicates':<24}{found['duplicates']:,}")
     if "near_duplicates" in found:
-        lines.append(f"  {'near-duplicates':<24}{found['near_duplicates']:,}")
+        beyond = found["rows_not_compared"]
+        rest = f" (later rows were not compared: {beyond:,})" if beyond else ""
+        lines.append(f"  {'near-duplicates':<24}{found['near_duplicates']:,}{rest}")
     scripts = ", ".join(f"{name} {share:.1%}" for name, share in found["scripts"].items())
     lines.append(f"  {'script of the answers':<24}{scripts or 'none'}")
     if found["images"]:

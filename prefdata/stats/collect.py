@@ -1,7 +1,8 @@
 """Gathers the numbers of one source, record by record, in a few bytes per row.
 
-The decision to question: lengths of all rows are kept (four bytes each) instead of sketches, so medians and the
-figures of the report are exact, and three million pairs still take under 100 MB.
+The decision to question: all lengths (24 bytes a pair) and a hash of every row (90 bytes in its set) are kept instead
+of sketches, so that medians, duplicates and the figures of the report are exact: 350 MB for three million pairs, beside
+the images' paths and what near-duplicates take.
 """
 
 from array import array
@@ -120,6 +121,7 @@ class Collector:
             found["same_text"] = self.same_text
         if self.near is not None:
             found["near_duplicates"] = self.near.found
+            found["rows_not_compared"] = self.near.passed_over
             found["near_duplicate_lines"] = self.near.pairs
         total = sum(self.scripts.values())
         found["scripts"] = {name: rounded(count / total) for name, count in self.scripts.most_common()}

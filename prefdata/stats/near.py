@@ -12,7 +12,7 @@ THRESHOLD = 0.8
 # With 16 bands of 8, rows of similarity 0.8 meet with probability 0.95; candidates are then verified.
 _PERMUTATIONS, _BANDS = 128, 16
 _SHINGLE = 3
-# About 700 bytes a row; beyond this many the count is of the first rows, and says so.
+# About 700 bytes a row; beyond this many the count is of the first rows, and `passed_over` says of how many it is not.
 MAX_ROWS = 500_000
 
 
@@ -36,12 +36,13 @@ class NearDuplicates:
         self._make = rensa.RMinHash
         self._lsh = rensa.RMinHashLSH(threshold=THRESHOLD, num_perm=_PERMUTATIONS, num_bands=_BANDS)
         self._kept: list[Any] = []
-        self.found = 0
+        self.found = self.passed_over = 0
         self.pairs: list[tuple[int, int]] = []
 
     def add(self, text: str, line: int = 0) -> None:
         """Take one row's text in."""
         if len(self._kept) >= MAX_ROWS:
+            self.passed_over += 1
             return
         words = text.lower().split()
         # Writing without spaces is cut into letters, or every such row would be one word.

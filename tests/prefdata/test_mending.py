@@ -1,5 +1,6 @@
 """`--fix` keeps what is clean byte for byte, mends what the catalogue says, and loses nothing silently."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_ignored_errors_do_not_reject(tmp_path: Path) -> None:
     source = tmp_path / "pairs.jsonl"
     source.write_text(f"{GOOD}\n{EMPTY}\n")
     assert mend(source, tmp_path / "a.jsonl", Options(images="none", ignore=("PD201",))).rejected == 0
+
+
+def test_a_packed_name_is_packed(tmp_path: Path) -> None:
+    source, clean = tmp_path / "pairs.jsonl", tmp_path / "clean.jsonl.gz"
+    source.write_text(f"{GOOD}\n{EMPTY}\n")
+    done = mend(source, clean, OPTIONS)
+    assert gzip.decompress(clean.read_bytes()).decode() == f"{GOOD}\n"
+    assert Path(done.rejected_to).name == "clean.rejected.jsonl"
+    assert json.loads(Path(done.rejected_to).read_text())["row"] == EMPTY

@@ -75,3 +75,14 @@ def test_near_duplicates() -> None:
 )  # fmt: skip
 def test_script_of_an_answer(text: str, script: str) -> None:
     assert script_of(text) == script
+
+
+@pytest.mark.skipif(not available(), reason="rensa is not installed: pip install 'prefdata[near]'")
+def test_rows_beyond_the_limit_of_near_duplicates_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefdata.stats.near.MAX_ROWS", 2)
+    rows = [pair(f"answer number {n}", "no") for n in range(5)]
+    assert stats(capsys, tmp_path / "p.jsonl", rows)["rows_not_compared"] == 3
+    cli.main(["stats", str(tmp_path / "p.jsonl"), "-q"], standalone_mode=False)
+    assert "(later rows were not compared: 3)" in capsys.readouterr().out
