@@ -1,7 +1,7 @@
 """What a user is told when something cannot go on: one sentence and an exit code.
 
 Exit codes of every command: 0 done; 1 the data has errors, or the job ended with failures; 2 wrong usage or
-input that cannot be read; 130 stopped by the user (and resumable).
+input that cannot be read; 130 stopped by the user.
 """
 
 import errno

@@ -1,13 +1,16 @@
 """`prefdata train`: the command itself. Nothing heavy is imported until it runs."""
 
-from prefdata.cli.config import config_command
+from prefdata.cli.config import STARTS_ANEW, config_command
 from trainers.config import TrainConfig
+
+RESUME = "Stopped. The same command with --resume goes on from the last checkpoint."
 
 
 @config_command(
     TrainConfig,
     name="train",
     section="Train",
+    stopped=lambda config: RESUME if config.save_steps else STARTS_ANEW,
     examples="""prefdata train --stage mpo --model demo --data pairs.jsonl --output-dir out --max-steps 60
 prefdata train --stage dpo --model owner/name --data meta.json --output-dir out --lora-rank 16
 prefdata train --stage sft --model ./model --data pairs.jsonl --output-dir out --nproc 2 --deepspeed zero1""",

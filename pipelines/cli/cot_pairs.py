@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from pipelines.choices import PromptVersion
 from pipelines.cli.options import AtLeastOne, RunOptions
-from prefdata.cli.config import config_command
+from prefdata.cli.config import GOES_ON, config_command
 from prefdata.errors import PrefdataError
 
 
@@ -73,6 +73,7 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     Config,
     name="cot-pairs",
     section="Generate",
+    stopped=GOES_ON,
     examples="""
     prefdata cot-pairs --checkpoint demo --prompt-path questions.jsonl --prompt-version plain --out-dir runs
     prefdata cot-pairs --checkpoint OpenGVLab/InternVL3-8B-hf --engine vllm --prompt-path qa.jsonl --out-dir runs

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from pipelines.choices import SplitUnit
 from pipelines.cli.options import RunOptions
-from prefdata.cli.config import config_command
+from prefdata.cli.config import GOES_ON, config_command
 
 
 class Config(RunOptions, kw_only=True, frozen=True):
@@ -38,6 +38,7 @@ class Config(RunOptions, kw_only=True, frozen=True):
     Config,
     name="dropout-ntp",
     section="Generate",
+    stopped=GOES_ON,
     examples="""
     prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --out-dir runs --temperature 1 --top-k 0
     prefdata dropout-ntp --checkpoint OpenGVLab/InternVL3-8B --engine vllm --tp 2 --prompt-path answers.jsonl

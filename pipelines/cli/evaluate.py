@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from pipelines.choices import PromptVersion
 from pipelines.cli.options import AtLeastOne, SamplingOptions
-from prefdata.cli.config import config_command
+from prefdata.cli.config import GOES_ON, STARTS_ANEW, config_command
 
 
 class Config(SamplingOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +43,7 @@ class Config(SamplingOptions, kw_only=True, frozen=True, forbid_unknown_fields=T
     Config,
     name="eval",
     section="Generate",
+    stopped=lambda config: GOES_ON if config.out_dir else STARTS_ANEW,
     examples="""
     prefdata eval --checkpoint demo --data held_out.jsonl --prompt-version plain
     prefdata eval --checkpoint trained/model --engine vllm --data qa.jsonl --out-dir eval/model

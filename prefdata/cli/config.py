@@ -24,6 +24,10 @@ from prefdata.progress import log, set_up_logging
 
 C = TypeVar("C", bound=msgspec.Struct)
 
+# What a command says when Ctrl-C stops it.
+STARTS_ANEW = "Stopped. The same command begins from the start."
+GOES_ON = "Stopped. Run the same command again to go on where it stopped."
+
 
 class Command(click.Command):
     """A click command that knows its place in `prefdata --help`."""
@@ -45,11 +49,13 @@ def config_command(
     section: Literal["Data", "Generate", "Train"],
     examples: str,
     project: bool = False,
+    stopped: str | Callable[[C], str] = STARTS_ANEW,
 ) -> Callable[[Callable[[C], int | None]], Command]:
     """Make a command of a function that takes `config` and returns an exit code (None is 0).
 
     The docstring is the help text, `examples` the lines shown under it. With `project`, flags may stand in the
-    project's own file (see `read_project`).
+    project's own file (see `read_project`). `stopped` is the sentence for Ctrl-C, where it depends on the settings made
+    of them.
     """
 
     def decorate(function: Callable[[C], int | None]) -> Command:
@@ -63,7 +69,11 @@ def config_command(
             place, values = read_project(name, config) if project else ("", {})
             if file:
                 place, values = file, values | read_config(file, config)
-            code = function(build(config, values | flags, list(flags), place))
+            settings = build(config, values | flags, list(flags), place)
+            try:
+                code = function(settings)
+            except KeyboardInterrupt:
+                raise click.Abort(stopped if isinstance(stopped, str) else stopped(settings)) from None
             if code:
                 raise SystemExit(code)
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.cli.config import config_command
+from prefdata.cli.config import GOES_ON, config_command
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +30,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     Config,
     name="demo",
     section="Data",
+    stopped=GOES_ON,
     examples="""
     prefdata demo --out demo-out
     prefdata demo --out demo-1 --seed 1

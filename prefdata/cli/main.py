@@ -5,8 +5,9 @@ A command's module is imported only when it is asked for or listed, and none imp
 top, which keeps `prefdata --help` fast.
 """
 
+import re
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, requires
 
 import click
 
@@ -14,6 +15,8 @@ from prefdata import __version__
 from prefdata.cli.config import Command
 from prefdata.errors import EXIT_DATA, EXIT_STOPPED, EXIT_USAGE, PrefdataError, from_os_error
 
+# A requirement of the installed package that only an extra has.
+_OPTIONAL = re.compile(r"(?P<package>[\w-]+).*; extra == ['\"](?P<extra>(?!dev)[\w-]+)['\"]")
 SECTIONS = ("Data", "Generate", "Train")
 
 
@@ -82,8 +85,8 @@ def main() -> None:
         hint = _usage_hint(error)
         click.echo(f"error: {message}{hint}", err=True)
         sys.exit(EXIT_USAGE)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("Stopped. Run the same command again to go on where it stopped.", err=True)
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        click.echo(str(error) or "Stopped.", err=True)
         sys.exit(EXIT_STOPPED)
     except (PrefdataError, OSError) as error:
         if verbose:
@@ -92,6 +95,10 @@ def main() -> None:
         click.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
     except Exception as error:
+        missing = _missing(error) if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and not verbose:
+            click.echo(f"error: {missing}", err=True)
+            sys.exit(EXIT_USAGE)
         # The last line of defence: a user sees a sentence, never a stack.
         if verbose:
             raise
@@ -102,6 +109,21 @@ def main() -> None:
             err=True,
         )
         sys.exit(EXIT_DATA)
+
+
+def _missing(error: ModuleNotFoundError) -> str | None:
+    """A sentence for a package of one of the extras; None for a module that is no such package."""
+    package = (error.name or "").partition(".")[0]
+    extras = [
+        found["extra"]
+        for line in requires("prefdata") or ()
+        if (found := _OPTIONAL.match(line)) and found["package"].replace("-", "_") == package
+    ]
+    if not extras:
+        return None
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    extra = next((name for name in (command, "generate") if name in extras), extras[-1])
+    return f"`prefdata {command}` needs the package {package}, which is not installed: pip install 'prefdata[{extra}]'."
 
 
 def _usage_hint(error: click.ClickException) -> str:

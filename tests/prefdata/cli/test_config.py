@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -95,3 +96,20 @@ def test_help_shows_defaults_and_examples_as_typed() -> None:
     assert "[default: 3]" in text
     assert "Seed.  [default: 0]" in text
     assert "Examples:\n  prefdata probe x" in text
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [(["x"], "starts anew"), (["x", "--fast"], "goes on")])
+def test_a_command_says_what_its_stop_means(arguments: list[str], sentence: str) -> None:
+    @config_command(
+        Config,
+        name="probe",
+        section="Data",
+        examples="",
+        stopped=lambda config: "goes on" if config.fast else "starts anew",
+    )
+    def command(config: Config) -> None:
+        """Probe."""
+        raise KeyboardInterrupt
+
+    with pytest.raises(click.Abort, match=sentence):
+        command.main(arguments, standalone_mode=False)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,35 @@ def test_every_command_explains_itself_with_an_example() -> None:
         shown = prefdata(name, "--help")
         assert shown.returncode == 0, name
         assert f"prefdata {name}" in shown.stdout.split("Examples:")[1], name
+
+
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program as if a package were not installed."""
+    program = f"import sys; sys.modules[{package!r}] = None; from prefdata.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:
+    shown = without("numpy", "demo", "--out", str(tmp_path / "out"))
+    assert shown.returncode == 2
+    assert shown.stderr == (
+        "error: `prefdata demo` needs the package numpy, which is not installed: pip install 'prefdata[demo]'.\n"
+    )
+
+
+def test_a_stopped_command_that_cannot_go_on_does_not_promise_it(tmp_path: Path) -> None:
+    program = (
+        "import signal, prefdata.validate as v\n"
+        "v.validate = lambda *given: signal.raise_signal(signal.SIGINT)\n"
+        "from prefdata.cli.main import main; main()"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program, "validate", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 130
+    assert shown.stderr.strip() == "Stopped. The same command begins from the start."
