@@ -7,6 +7,8 @@ to talk about images; one cut at the length limit differs from the good answer b
 import re
 from difflib import SequenceMatcher
 
+from prefdata.formats.mmpr import squeezed
+
 # Equal but for so few words, and with the same numbers, counts as the same answer.
 _SAME_WORDS = 0.95
 
@@ -44,8 +46,7 @@ def sameness(continuation: str, original: str) -> str | None:
     """`identical` or `near-identical` to what the good answer says in this place, or None."""
     if continuation.strip() == original.strip():
         return "identical"
-    one, other = _squeezed(continuation), _squeezed(original)
-    if one == other and one:
+    if squeezed(continuation) == squeezed(original):
         return "near-identical"
     if _NUMBER.findall(continuation) != _NUMBER.findall(original):
         return None
@@ -58,7 +59,3 @@ def sameness(continuation: str, original: str) -> str | None:
 def comments_on_itself(continuation: str) -> bool:
     """Whether the text speaks of a missing image or of being a model."""
     return _COMMENTARY.search(continuation) is not None
-
-
-def _squeezed(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))

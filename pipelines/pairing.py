@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from pipelines.judging.verdict import CUT_OFF, Verdict
+from prefdata.formats.mmpr import squeezed
 
 _OPEN: Final = frozenset(("format", "truncated"))
 """Reasons that leave no answer to look at; any other undecided answer might be right, so the question stays open."""
@@ -41,11 +42,6 @@ class Paired(msgspec.Struct, frozen=True, kw_only=True):
     side: Literal["hard", "easy", "mixed", "open"]
     duplicates: int = 0
     in_band: bool = True
-
-
-def squeezed(text: str) -> str:
-    """Letters and digits in lower case: what near-identical responses share."""
-    return "".join(filter(str.isalnum, text.casefold())) or text.strip()
 
 
 def distinct(samples: Sequence[Judged]) -> tuple[list[Judged], int]:

@@ -7,14 +7,11 @@ for them, and files sampled elsewhere hold them); the wording around them is our
 """
 
 import re
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
-from pipelines.choices import PromptVersion
 from prefdata.records import Media, MediaRef, Message, Part, Text, merge_text, unplaced
-
-VERSIONS: Final[tuple[str, ...]] = get_args(PromptVersion)
 
 
 class Template(msgspec.Struct, frozen=True):

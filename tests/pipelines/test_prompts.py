@@ -1,8 +1,11 @@
 """Prompt versions: markers, where the question stands, what is cut, where images go."""
 
+from typing import get_args
+
 import pytest
 
-from pipelines.prompts import TEMPLATES, VERSIONS, build, without_short_answer_request
+from pipelines.choices import PromptVersion
+from pipelines.prompts import TEMPLATES, build, without_short_answer_request
 from prefdata.records import Media, MediaRef, Message, Text, message
 
 ONE, TWO = (Media(uri="a.png"),), (Media(uri="a.png"), Media(uri="b.png"))
@@ -32,7 +35,7 @@ def test_the_instruction_stands_before_or_after_the_question() -> None:
     assert text_of("en", "Q?").endswith("Q?")
     assert text_of("en_v2", "Q?").startswith("Q?")
     assert text_of("plain", "Q? ") == "Q? "
-    assert set(TEMPLATES) == set(VERSIONS)
+    assert set(TEMPLATES) == set(get_args(PromptVersion))
 
 
 @pytest.mark.parametrize(
