@@ -56,6 +56,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     prompt_tokens: int = 0
 
+    @property
+    def failure(self) -> str | None:
+        """Why the request has to be asked again: its error, or that of one of its samples."""
+        if self.error is None and any(sample.finish_reason == "error" for sample in self.samples):
+            return "a sample failed"
+        return self.error
+
 
 def sample_seed(request: Request, index: int) -> int:
     """The seed of sample `index` (63 bits): it hangs on the request alone, never on order, batch or shard."""

@@ -11,7 +11,9 @@ from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
 
 
-def run(owed: set[str], batch_size: int, in_flight: int = 4) -> tuple[list[list[str]], list[str], int]:
+def run(
+    owed: set[str], batch_size: int, in_flight: int = 4, empty: int | None = None
+) -> tuple[list[list[str]], list[str], int]:
     asked: list[list[str]] = []
     handled: list[str] = []
     running, most = 0, 0
@@ -26,7 +28,7 @@ def run(owed: set[str], batch_size: int, in_flight: int = 4) -> tuple[list[list[
         return [Reply(id=request.id) for request in batch]
 
     engine = cast(Engine, SimpleNamespace(generate=generate, batch_size=batch_size))
-    requests = [Request(id=str(number), messages=()) for number in range(10)]
+    requests = [None if number == empty else Request(id=str(number), messages=()) for number in range(10)]
 
     def handle(request: Request, reply: Reply) -> None:
         handled.append(reply.id)
@@ -40,6 +42,14 @@ def test_groups_are_cut_from_what_is_asked_not_from_what_is_owed() -> None:
     asked, handled, _ = run({"1", "8"}, batch_size=4)
     assert asked == [["0", "1", "2", "3"], ["8", "9"]]
     assert handled == ["1", "8"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_row_with_nothing_to_ask_keeps_its_place_empty(batch_size: int) -> None:
+    asked, handled, _ = run({str(number) for number in range(10)}, batch_size, empty=2)
+    assert handled == [str(number) for number in range(10) if number != 2]
+    if batch_size == 4:
+        assert asked == [["0", "1", "3"], ["4", "5", "6", "7"], ["8", "9"]]
 
 
 def test_single_requests_only_what_is_owed_and_bounded() -> None:
