@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import correctness, samples
+from pipelines import correctness, results, samples
 from pipelines.cli.options import identity
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import ANSWER_TYPES, VERSION
 from pipelines.output import (
     checkpoint_name,
+    exit_code,
     image_root,
     pinned,
     run_path,
@@ -22,7 +23,7 @@ from pipelines.output import (
 )
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.rundir import RunDir
-from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.errors import PrefdataError
 from prefdata.progress import say
 from prefdata.readers import read_rows
 
@@ -40,33 +41,38 @@ def run(config: "Config") -> int | None:
     """Do the run, print its counts, and put one JSON line on standard output."""
     if config.answer_type not in ANSWER_TYPES:
         raise PrefdataError(f"--answer-type {config.answer_type}: use one of {', '.join(ANSWER_TYPES)}.")
-    how = correctness.Pairing(limit=config.num_pairs_per_key, band=config.band)
+    how = results.Pairing(limit=config.num_pairs_per_key, band=config.band)
     made = _judge_only(config, how) if config.samples else _generate(config, how)
-    counts, path = made.counts, made.path
-    describe(path, made.settings, counts, made.root)
+    counts, path = made.counts, made.run.path
+    describe(path, made.settings, counts, made.root, path.name)
     _say(counts, path)
+    code = exit_code(made.run, asked=made.asked, pairs=counts["pairs"])
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "samples": str(path / "samples.jsonl")}
     result |= {"questions": counts["questions"], "sampled": counts["samples"], "pair_count": counts["pairs"]}
     result |= {key: value for key, value in counts.items() if key not in ("questions", "samples", "pairs")}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-    return EXIT_DATA if counts["dropped"] and not counts["questions"] else None
+    return code
 
 
-def describe(run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path) -> None:
-    """Write the mixture entry and the card of a finished run."""
-    write_mixture_entry(run, counts["pairs"], root)
+def describe(
+    run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path | None, name: str
+) -> None:
+    """Write the mixture entry and the card of a finished run that is called `name`."""
+    write_mixture_entry(run, counts["pairs"], root, name)
     gap = {name: round(value, 1) for name, value in counts["length_gap"].items()}
-    write_card(run, WHAT.format(version=settings["judge"]), {**counts, "length_gap": gap}, settings, CAVEATS)
+    what = WHAT.format(version=settings["judge"])
+    write_card(run, what, {**counts, "length_gap": gap}, settings, CAVEATS, name)
 
 
 class _Finished(msgspec.Struct, frozen=True, kw_only=True):
+    run: RunDir
+    asked: int
     counts: dict[str, Any]
-    path: Path
-    root: Path
+    root: Path | None
     settings: dict[str, Any]
 
 
-def _generate(config: "Config", how: correctness.Pairing) -> _Finished:
+def _generate(config: "Config", how: results.Pairing) -> _Finished:
     if not config.prompt_path:
         raise PrefdataError(
             "Missing --prompt-path: name a file of questions, or --samples with what was sampled elsewhere."
@@ -87,18 +93,9 @@ def _generate(config: "Config", how: correctness.Pairing) -> _Finished:
         correctness.sample(
             engine, rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight
         )
-        counts = correctness.finish(rundir, [one.id for one in asked], how, config.sampling())
-    first = next((uri for one in asked if (uri := first_image(one.row))), None)
-    return _Finished(
-        counts=counts, path=path, root=image_root(config.image_root, source, first), settings=settings
-    )
-
-
-def first_image(row: dict[str, Any]) -> str | None:
-    """The first image reference of a row."""
-    image = row.get("image")
-    first = image[0] if isinstance(image, list) and image else image
-    return first if isinstance(first, str) and first else None
+        counts = results.finish(rundir, [one.id for one in asked], how, config.sampling())
+    root = image_root(config.image_root, source, path)
+    return _Finished(run=rundir, asked=len(asked), counts=counts, root=root, settings=settings)
 
 
 def _questions(config: "Config", source: Path) -> list[Asked]:
@@ -122,7 +119,7 @@ def _questions(config: "Config", source: Path) -> list[Asked]:
     return judgeable
 
 
-def _judge_only(config: "Config", how: correctness.Pairing) -> _Finished:
+def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     where = Path(config.samples)
     files = samples.files_of(where)
     path = run_path(config.out_dir, "samples", where, "_correctness")
@@ -134,11 +131,9 @@ def _judge_only(config: "Config", how: correctness.Pairing) -> _Finished:
     with RunDir.open(path, settings, inputs) as rundir:
         places = samples.Places(files)
         samples.judge_samples(rundir, places, config.answer_type, config.max_lines)
-        counts = correctness.finish(rundir, places.ids, how, None)
-        first = next((uri for row in rundir.rows() if (uri := first_image(row["row"]))), None)
-    return _Finished(
-        counts=counts, path=path, root=image_root(config.image_root, files[0], first), settings=settings
-    )
+        counts = results.finish(rundir, places.ids, how, None)
+    root = image_root(config.image_root, files[0], path)
+    return _Finished(run=rundir, asked=len(places.ids), counts=counts, root=root, settings=settings)
 
 
 def _say(counts: dict[str, Any], path: Path) -> None:

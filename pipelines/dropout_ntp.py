@@ -17,9 +17,10 @@ from pipelines.choices import SplitUnit
 from pipelines.engines.base import Abilities, Engine, Reply, Request, Sample, Sampling
 from pipelines.filters import comments_on_itself, sameness
 from pipelines.imageless import without_images
+from pipelines.questions import image_files, source_id
 from pipelines.rundir import unique_ids
 from pipelines.splitting import prefix_of
-from prefdata import __version__, images
+from prefdata import __version__
 from prefdata.errors import PrefdataError
 from prefdata.readers import Located
 from prefdata.records import Message, Question, content_id, place_media
@@ -42,7 +43,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     keep_same: bool = False
     keep_commentary: bool = False
     image_root: Path | None = None
-    base: Path = Path()
 
     @property
     def suffix(self) -> str:
@@ -51,15 +51,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One row of the run: its id, the row as it stands in the file, its record."""
+    """One row of the run: its id, the row as it stands in the file, its record, the images to show.
+
+    problem: why the row cannot be asked (an image that is not there), None where it can.
+    """
 
     id: str
     row: dict[str, Any]
     question: Question
     chosen: str
+    images: tuple[Path | bytes, ...] = ()
+    problem: str | None = None
 
 
-def asked_of(path: Path, rows: Sequence[Located]) -> list[Asked]:
+def asked_of(path: Path, rows: Sequence[Located], recipe: Recipe) -> list[Asked]:
     """Rows with their ids. Raises PrefdataError at a row that has no answer to continue."""
     found: list[tuple[str, dict[str, Any], Question, str]] = []
     for located in rows:
@@ -78,11 +83,17 @@ def asked_of(path: Path, rows: Sequence[Located]) -> list[Asked]:
             )
         )
     ids = unique_ids(identity for identity, _, _, _ in found)
-    return [Asked(new, row, record, chosen) for new, (_, row, record, chosen) in zip(ids, found, strict=True)]
+    asked = []
+    for identity, (_, row, record, chosen) in zip(ids, found, strict=True):
+        shown = record.media if recipe.keep_image else ()
+        asked.append(
+            Asked(identity, row, record, chosen, *image_files(shown, recipe.image_root, path.parent))
+        )
+    return asked
 
 
 class Dropped(Exception):
-    """A row that makes no pair; the reason stands in dropped.jsonl."""
+    """A row that makes no pair, whatever the engine would say; the reason stands in dropped.jsonl."""
 
 
 def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
@@ -90,11 +101,9 @@ def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
     prefix = prefix_of(asked.chosen, recipe.start_ratio, recipe.split_unit, engine.encode, engine.decode)
     if not prefix and recipe.start_ratio > 0:
         raise Dropped("empty prefix")
-    files: list[Path | bytes] = []
     messages: tuple[Message, ...]
     if recipe.keep_image:
         messages = place_media(asked.question.prompt, asked.question.media)
-        files = [_file(media, recipe) for media in asked.question.media]
     else:
         messages = tuple(
             without_images(turn) if turn.role == "user" else turn for turn in asked.question.prompt
@@ -104,7 +113,7 @@ def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
     return Request(
         id=asked.id,
         messages=messages,
-        images=tuple(files),
+        images=asked.images,
         prefix=prefix,
         n=recipe.n,
         sampling=recipe.sampling,
@@ -116,8 +125,6 @@ def result_of(
     asked: Asked, request: Request, reply: Reply, recipe: Recipe, abilities: Abilities
 ) -> dict[str, Any]:
     """The complete result of one row for the run directory: `pairs` and `dropped`."""
-    if reply.error is not None:
-        return {"id": asked.id, "dropped": [{"reason": f"engine: {reply.error}", "row": asked.row}]}
     original = asked.chosen[len(request.prefix) :]
     pairs, dropped = [], []
     seen: set[str] = set()
@@ -142,8 +149,6 @@ def pairs_of(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _reason(sample: Sample, original: str, recipe: Recipe) -> str | None:
-    if sample.finish_reason == "error":
-        return "engine: the sample failed"
     if sample.finish_reason == "length" and not recipe.keep_truncated:
         return "length limit hit"
     if not sample.text.strip():
@@ -177,22 +182,6 @@ def _provenance(
         "with_image": recipe.keep_image,
         "prefix_characters": len(request.prefix),
     }
-    before = asked.row.get("meta")
-    if isinstance(before, dict) and "id" in before:
-        meta["source_id"] = before["id"]
+    if (before := source_id(asked.row)) is not None:
+        meta["source_id"] = before
     return meta
-
-
-def _file(media: Any, recipe: Recipe) -> Path | bytes:
-    if media.kind != "image":
-        raise Dropped(f"media: {media.kind} cannot be sent to an engine")
-    if media.data is not None:
-        data: bytes = media.data
-        return data
-    try:
-        file = images.resolve(media.uri or "", recipe.image_root, recipe.base)
-    except PrefdataError as error:
-        raise Dropped(f"image: {error}") from error
-    if not file.is_file():
-        raise Dropped(f"image: {media.uri}: no such file")
-    return file

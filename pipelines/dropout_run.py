@@ -14,6 +14,7 @@ from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
 from pipelines.output import (
     checkpoint_name,
+    exit_code,
     image_root,
     pinned,
     run_path,
@@ -23,7 +24,6 @@ from pipelines.output import (
 from pipelines.probe import probe
 from pipelines.questions import thinned
 from pipelines.rundir import RunDir
-from prefdata.errors import EXIT_DATA
 from prefdata.progress import progress, say
 from prefdata.readers import read_rows
 
@@ -53,34 +53,40 @@ def run(config: "Config") -> int | None:
         keep_same=config.keep_same,
         keep_commentary=config.keep_commentary,
         image_root=Path(config.image_root) if config.image_root else None,
-        base=source.parent,
     )
     rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
     engine = make_engine(config)
-    asked = shard(asked_of(source, rows), *config.shard_of, engine.batch_size)
+    asked = shard(asked_of(source, rows, recipe), *config.shard_of, engine.batch_size)
     path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix, config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
-        if any(rundir.owed(one.id) for one in asked):
+        for one in asked:
+            if one.problem is not None and rundir.owed(one.id):
+                rundir.fail(one.id, one.row, one.problem)
+        if any(one.problem is None and rundir.owed(one.id) for one in asked):
             asyncio.run(_generate(engine, rundir, asked, recipe, config.in_flight))
         ids = [one.id for one in asked]
         dropped = rundir.finish(ids, {"pairs.jsonl": pairs_of(rundir.rows(ids))}, rows=len(asked))
         pairs = rundir.manifest["counts"]["pairs"]
-        first = next((media.uri for one in asked for media in one.question.media), None)
-        describe(path, settings, rundir.manifest["counts"], image_root(config.image_root, source, first))
+        root = image_root(config.image_root, source, path)
+        describe(path, settings, rundir.manifest["counts"], root, path.name)
     reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items()) or "none"
     say(f"{len(asked)} rows: {pairs} pairs kept; dropped: {reasons}")
-    say(f"pairs: {path / 'pairs.jsonl'}   to train on them: --data {path / 'meta.json'}")
+    trainable = f"   to train on them: --data {path / 'meta.json'}" if (path / "meta.json").exists() else ""
+    say(f"pairs: {path / 'pairs.jsonl'}{trainable}")
+    code = exit_code(rundir, asked=len(asked), pairs=pairs)
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "kept": pairs, "dropped": dropped}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-    return None if pairs else EXIT_DATA
+    return code
 
 
-def describe(run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path) -> None:
-    """Write the mixture entry and the card of a finished run."""
-    write_mixture_entry(run, counts["pairs"], root)
+def describe(
+    run: Path, settings: Mapping[str, Any], counts: Mapping[str, Any], root: Path | None, name: str
+) -> None:
+    """Write the mixture entry and the card of a finished run that is called `name`."""
+    write_mixture_entry(run, counts["pairs"], root, name)
     image = "is shown the image" if settings["keep_image"] else "is not shown the image"
     ordered = {name: counts[name] for name in ("rows", "pairs", "dropped")}
-    write_card(run, WHAT.format(image=image), ordered, settings, CAVEATS)
+    write_card(run, WHAT.format(image=image), ordered, settings, CAVEATS, name)
 
 
 async def _generate(
@@ -92,25 +98,34 @@ async def _generate(
         by_id = {one.id: one for one in asked}
         counted = {"pairs": 0, "dropped": 0, "tokens": 0}
         with progress("dropout-ntp", total=len(asked)) as bar:
-            bar.advance(sum(not rundir.owed(one.id) for one in asked))
+            bar.advance(sum(one.problem is not None or not rundir.owed(one.id) for one in asked))
 
             def keep(result: dict[str, Any]) -> None:
                 rundir.append(result)
-                counted["pairs"] += len(result.get("pairs", ()))
-                counted["dropped"] += len(result.get("dropped", ()))
+                tell(len(result.get("pairs", ())), len(result["dropped"]))
+
+            def tell(pairs: int, dropped: int) -> None:
+                counted["pairs"] += pairs
+                counted["dropped"] += dropped
                 bar.advance(
                     1, f"{counted['pairs']} pairs, {counted['dropped']} dropped, {counted['tokens']} tokens"
                 )
 
             def handle(request: Request, reply: Reply) -> None:
                 counted["tokens"] += sum(len(sample.token_ids) for sample in reply.samples)
-                keep(result_of(by_id[request.id], request, reply, recipe, abilities))
+                one = by_id[request.id]
+                if reply.failure is not None:
+                    rundir.fail(one.id, one.row, f"engine: {reply.failure}")
+                    tell(0, 1)
+                else:
+                    keep(result_of(one, request, reply, recipe, abilities))
 
-            requests = []
+            requests: list[Request | None] = []
             for one in asked:
                 try:
-                    requests.append(request_of(one, recipe, engine))
+                    requests.append(request_of(one, recipe, engine) if one.problem is None else None)
                 except Dropped as reason:
+                    requests.append(None)
                     if rundir.owed(one.id):
                         keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]})
             await feed(engine, requests, rundir.owed, handle, in_flight=in_flight)

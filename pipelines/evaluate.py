@@ -1,15 +1,16 @@
 """Accuracy of a model on questions with answers: the same engines, prompts and judge as pair making.
 
-Greedy by default, so that a number means the model and not the dice. An undecided answer is not a right one: accuracy
-is correct / all questions with an answer, and the undecided are shown beside it. Questions without an answer are
-asked and kept in samples.jsonl, but count in nothing.
+Greedy by default, so that a number means the model and not the dice. Accuracy is right answers / all questions with a
+reference answer: an undecided answer is not a right one, nor is a question that failed; both are shown beside it. Of
+several samples per question the share of right ones counts, so that each question has the same weight. Questions
+without a reference are asked and kept in samples.jsonl, but count in nothing.
 """
 
 import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from pipelines.engines import make_engine
 from pipelines.judging import VERSION, kind_of
 from pipelines.output import checkpoint_name, pinned
 from pipelines.questions import Asked, How, load, thinned
+from pipelines.results import sample_rows
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA
 from prefdata.progress import say
@@ -31,8 +33,12 @@ if TYPE_CHECKING:
 _Z95: Final = 1.959963984540054
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The Wilson 95 % interval of a share (Wilson 1927); (0, 1) without trials."""
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """The Wilson 95 % interval of a share (Wilson 1927); (0, 1) without trials.
+
+    `successes` may be a sum of shares of right samples, one per question: shares vary less than the zeros and ones
+    that the interval assumes, so it is then too wide rather than too narrow.
+    """
     if trials == 0:
         return 0.0, 1.0
     share, z2 = successes / trials, _Z95**2
@@ -42,7 +48,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def run(config: "Config") -> int:
-    """Evaluate, print the result as JSON on standard output; the exit code is 1 when questions were dropped."""
+    """Evaluate, print the result as JSON on standard output; the exit code is 1 when questions failed."""
     if config.out_dir:
         result = _evaluate(config, Path(config.out_dir))
         result |= {"run": config.out_dir, "samples": str(Path(config.out_dir) / "samples.jsonl")}
@@ -50,13 +56,19 @@ def run(config: "Config") -> int:
         with tempfile.TemporaryDirectory(prefix="prefdata-eval-") as folder:
             result = _evaluate(config, Path(folder))
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-    low, high = result["ci95"]
-    say(
-        f"accuracy {result['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}): {result['correct']} correct, "
-        f"{result['wrong']} wrong, {result['undecided']} undecided of {result['judged']}"
+    counted = (
+        f"{result['correct']} correct, {result['wrong']} wrong, {result['undecided']} undecided samples "
+        f"of {result['with_answer']} questions with an answer"
     )
+    if result["ci95"] is None:
+        say(f"no accuracy: {counted}")
+    else:
+        low, high = result["ci95"]
+        say(f"accuracy {result['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}): {counted}")
     if result["dropped"]:
-        say("dropped: " + ", ".join(f"{count} {reason}" for reason, count in result["dropped"].items()))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in result["dropped"].items())
+        again = "; run the same command again to ask them again" if config.out_dir else ""
+        say(f"failed, counted as not right: {reasons}{again}")
         return EXIT_DATA
     return 0
 
@@ -81,56 +93,60 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
         )
         ids = [one.id for one in asked]
         tally = _count(rundir, asked)
-        dropped = rundir.finish(ids, {"samples.jsonl": _samples(rundir, ids)}, result=tally)
+        files = {"samples.jsonl": sample_rows(rundir, ids, how.sampling)}
+        dropped = rundir.finish(ids, files, result=tally)
     return tally | {"dropped": dropped}
 
 
-def _samples(rundir: RunDir, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for result in rundir.rows(ids):
-        for index, entry in enumerate(result.get("samples", ())):
-            shown = {key: entry[key] for key in ("response", "finish_reason", "seed")}
-            row = (
-                {"id": f"{result['id']}-{index}"}
-                | {k: v for k, v in result["row"].items() if k != "id"}
-                | shown
-            )
-            yield row | ({"verdict": entry["verdict"]} if result["row"].get("answer") is not None else {})
+class _Score:
+    """Questions with a reference answer, their samples' outcomes, and the sum of their shares of right samples."""
+
+    def __init__(self) -> None:
+        self.questions, self.right = 0, 0.0
+        self.outcomes: Counter[str] = Counter()
+
+    def add(self, outcomes: Counter[str]) -> None:
+        """One more question; one that failed has no outcomes."""
+        self.questions += 1
+        self.right += outcomes["correct"] / outcomes.total() if outcomes else 0.0
+        self.outcomes += outcomes
+
+    def shown(self) -> dict[str, Any]:
+        """The figures; null where there is nothing to divide by."""
+        return {
+            "with_answer": self.questions,
+            "judged": self.outcomes.total(),
+            **{name: self.outcomes[name] for name in ("correct", "wrong", "undecided")},
+            "accuracy": round(self.right / self.questions, 6) if self.questions else None,
+            "ci95": [round(end, 6) for end in wilson(self.right, self.questions)] if self.questions else None,
+        }
 
 
 def _count(rundir: RunDir, asked: Sequence[Asked]) -> dict[str, Any]:
-    gold = {one.id: one for one in asked if one.gold}
-    outcomes: Counter[str] = Counter()
+    whole = _Score()
+    kinds: dict[str, _Score] = {}
     reasons: Counter[str] = Counter()
-    kinds: dict[str, Counter[str]] = {}
-    for result in rundir.rows([one.id for one in asked]):
-        one = gold.get(result["id"])
-        if one is None:
+    results = rundir.rows([one.id for one in asked])  # of all but the failed ones
+    for one in asked:
+        verdicts: list[dict[str, Any]] = []
+        if not rundir.owed(one.id):
+            verdicts = [entry["verdict"] for entry in next(results)["samples"]]
+        if not one.gold:
             continue
-        for entry in result.get("samples", ()):
-            verdict = entry["verdict"]
-            kind = verdict.get("answer_type") or _kind(one)
-            outcomes[verdict["outcome"]] += 1
-            kinds.setdefault(kind, Counter())[verdict["outcome"]] += 1
-            if verdict["outcome"] == "undecided":
-                reasons[verdict["reason"]] += 1
+        outcomes = Counter(verdict["outcome"] for verdict in verdicts)
+        kind = next((found for verdict in verdicts if (found := verdict.get("answer_type"))), None) or _kind(
+            one
+        )
+        for score in (whole, kinds.setdefault(kind, _Score())):
+            score.add(outcomes)
+        reasons.update(verdict["reason"] for verdict in verdicts if verdict["outcome"] == "undecided")
     return {
         "questions": len(asked),
-        **_shares(outcomes),
+        **whole.shown(),
         "undecided_by_reason": dict(sorted(reasons.items())),
-        "per_type": {kind: _shares(kinds[kind]) for kind in sorted(kinds)},
+        "per_type": {kind: kinds[kind].shown() for kind in sorted(kinds)},
     }
 
 
 def _kind(one: Asked) -> str:
     return one.answer_type if one.answer_type != "auto" else kind_of(one.gold[0], one.options)
-
-
-def _shares(outcomes: Counter[str]) -> dict[str, Any]:
-    judged = outcomes.total()
-    low, high = wilson(outcomes["correct"], judged)
-    return {
-        "judged": judged,
-        **{name: outcomes[name] for name in ("correct", "wrong", "undecided")},
-        "accuracy": round(outcomes["correct"] / judged, 6) if judged else 0.0,
-        "ci95": [round(low, 6), round(high, 6)],
-    }

@@ -2,7 +2,7 @@
 
 Shards are contiguous parts of the input in whole groups, so the merged files are the shards' files one after the
 other. Everything is put together beside the target and moved into place at the end: there is either a whole merged
-run or none.
+run or none. Requests that failed in a shard are listed in dropped.jsonl as they would be in one run.
 """
 
 import os
@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines import correctness, cot_run, dropout_run
+from pipelines import cot_run, dropout_run, results
+from pipelines.output import relative_images
 from prefdata.errors import PrefdataError, from_os_error
 from prefdata.jsonl import write_json
 from prefdata.mixtures import load
+from prefdata.progress import say
 
 _COPY_BYTES = 1 << 20
 
@@ -33,7 +35,7 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     counts: dict[str, Any] = _total([manifest["counts"] for manifest in manifests])
     if "judging" in counts:
         tallies = [manifest["counts"]["judging"] for manifest in manifests]
-        counts["judging"] = correctness.joined(tallies, counts["judging"])
+        counts["judging"] = results.joined(tallies, counts["judging"])
     work = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         (work / "parts").mkdir(parents=True)
@@ -41,22 +43,35 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
             _join([path / name for path in paths], work / name)
         for number, path in enumerate(paths):
             _join(sorted((path / "parts").glob("*.jsonl")), work / "parts" / f"{number}.jsonl")
-        metas = [path / "meta.json" for path in paths if (path / "meta.json").exists()]
-        root = load(metas[0]).sources[0].root if metas else None
         write_json(work / "run.json", manifests[0] | {"config": config, "counts": counts})
+        root = _root(paths, manifests, out)
+        if config["command"] == "cot-pairs":
+            shown = counts["judging"] | {"dropped": counts["dropped"]}
+            cot_run.describe(work, config, shown, root, out.name)
+        else:
+            dropout_run.describe(work, config, counts, root, out.name)
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists():
             out.rmdir()
         work.rename(out)
     except OSError as error:
-        shutil.rmtree(work, ignore_errors=True)
         raise from_os_error(error) from error
-    absolute = (root or out).absolute()
-    if config["command"] == "cot-pairs":
-        cot_run.describe(out, config, counts["judging"] | {"dropped": counts["dropped"]}, absolute)
-    else:
-        dropout_run.describe(out, config, counts, absolute)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     return counts
+
+
+def _root(paths: Sequence[Path], manifests: Sequence[dict[str, Any]], out: Path) -> Path | None:
+    """Where the image paths of all shards start; None, and a sentence, where they do not start in one folder."""
+    trainable = [path for path, manifest in zip(paths, manifests, strict=True) if manifest["counts"]["pairs"]]
+    pictured = [path for path in trainable if any(relative_images(path / "pairs.jsonl"))]
+    metas = [path / "meta.json" for path in pictured or trainable[:1]]
+    roots = {source.root for meta in metas if meta.exists() for source in load(meta).sources}
+    if len(roots) == 1 and all(meta.exists() for meta in metas):
+        return next(iter(roots))
+    if metas:
+        say(f"{out}: no meta.json was written, because the images of the shards do not start in one folder.")
+    return None
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Questions read, thinned, put into their prompt and made into requests: what `cot-pairs` and `eval` ask.
 
-A bad image (missing, outside the root, unreadable) costs its own row: the row gets a `problem` and is reported as
-dropped, everything else goes on. The id of a question is the hash of its images, text and reference; a row that
-stands twice in the file is asked twice, under two ids.
+A bad image (missing, outside the root, unreadable) costs its own row: the row gets a `problem`, is reported as dropped
+and stays owed; everything else goes on. The id of a question is the hash of its images, prompt and reference; a row
+that stands twice in the file is asked twice, under two ids. An id of the row's own says nothing about its content and
+may stand in the file twice: it is kept as `source_id`.
 """
 
 import random
@@ -20,7 +21,7 @@ from prefdata import images
 from prefdata.errors import PrefdataError
 from prefdata.formats.dialect import IMAGE, in_reading_order, join
 from prefdata.readers import Located, read_rows
-from prefdata.records import Message, Question, content_id, record_id
+from prefdata.records import Media, Question, content_id, record_id
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,24 +91,9 @@ def _asked(path: Path, located: Located, identity: str, how: How) -> Asked:
     )
     if media != record.media:
         row["image"] = [item.uri for item in media]
-    problem = None
-    files: list[Path | bytes] = []
-    for item in media:
-        if item.kind != "image":
-            problem = f"media: {item.kind} cannot be sent to an engine"
-        elif item.data is not None:
-            files.append(item.data)
-        else:
-            try:
-                file = images.resolve(item.uri or "", how.image_root, path.parent)
-            except PrefdataError as error:
-                problem = f"image: {error}"
-                continue
-            if not file.is_file():
-                problem = f"image: {item.uri}: no such file (looked for {file})"
-            files.append(file)
+    files, problem = image_files(media, how.image_root, path.parent)
     request = Request(
-        id=identity, messages=prompt, images=tuple(files), n=how.n, sampling=how.sampling, seed=how.seed
+        id=identity, messages=prompt, images=files, n=how.n, sampling=how.sampling, seed=how.seed
     )
     return Asked(
         id=identity,
@@ -120,11 +106,33 @@ def _asked(path: Path, located: Located, identity: str, how: How) -> Asked:
     )
 
 
+def image_files(
+    media: Sequence[Media], root: Path | None, base: Path
+) -> tuple[tuple[Path | bytes, ...], str | None]:
+    """What to send for the images of a row, and why the row cannot be asked (None where it can)."""
+    files: list[Path | bytes] = []
+    for item in media:
+        if item.kind != "image":
+            return (), f"media: {item.kind} cannot be sent to an engine"
+        if item.data is not None:
+            files.append(item.data)
+            continue
+        try:
+            file = images.resolve(item.uri or "", root, base)
+        except PrefdataError as error:
+            return (), f"image: {error}"
+        if not file.is_file():
+            return (), f"image: {item.uri}: no such file (looked for {file})"
+        files.append(file)
+    return tuple(files), None
+
+
+def source_id(row: dict[str, Any]) -> Any:
+    """The id that a row brought along (its own, or in its `meta` when it was generated), None where it has none."""
+    meta = row.get("meta")
+    return row["id"] if row.get("id") is not None else meta.get("id") if isinstance(meta, dict) else None
+
+
 def group_id(row: dict[str, Any]) -> str:
     """The id of the question that a row sampled elsewhere answers: image, prompt and reference."""
-    return content_id(row.get("image"), row.get("question"), row.get("answer"))
-
-
-def text_of(messages: Sequence[Message]) -> str:
-    """The text of the last user turn, for reading its options."""
-    return next((turn.text for turn in reversed(messages) if turn.role == "user"), "")
+    return content_id(row.get("image"), row.get("system_prompt"), row.get("question"), row.get("answer"))

@@ -8,8 +8,9 @@
 
 What is owed is what was asked minus what the parts hold. The line in the parts is written *after* its work is done
 and counts only when its newline is there, so the one moment of a kill that matters costs one request. Order in the
-parts is the order of arrival and means nothing. A lock on the folder (released by the kernel, whatever happens to
-the process) keeps a second writer out.
+parts is the order of arrival and means nothing. A request that failed (its image, the engine) leaves no line: the run
+can be finished without it, dropped.jsonl names it, and the next start asks it again. A lock on the folder (released by
+the kernel, whatever happens to the process) keeps a second writer out.
 """
 
 import fcntl
@@ -42,6 +43,7 @@ class RunDir:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path, self.manifest = path, manifest
         self.done: set[str] = set()
+        self.failed: dict[str, dict[str, Any]] = {}
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._lock = self._part = -1
         self._part_path = path / "parts" / "0.jsonl"
@@ -105,10 +107,11 @@ class RunDir:
         self._places[identity] = (self._part_path, self._part_size, size)
         self._part_size += size
         self.done.add(identity)
+        self.failed.pop(identity, None)
 
-    def drop(self, request_id: str, row: Mapping[str, Any], reason: str) -> None:
-        """Finish a request without a result."""
-        self.append({"id": request_id, "dropped": [{"reason": reason, "row": dict(row)}]})
+    def fail(self, request_id: str, row: Mapping[str, Any], reason: str) -> None:
+        """Note that a request failed: dropped.jsonl of this finish names it, and it stays owed to the next start."""
+        self.failed[request_id] = {"reason": reason, "row": dict(row)}
 
     def rows(self, asked: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Results in the order of `asked` (default: of arrival), read back from the parts one at a time."""
@@ -129,10 +132,10 @@ class RunDir:
     ) -> dict[str, int]:
         """Write `files` and dropped.jsonl from the parts, then mark the run as finished; returns drops by reason.
 
-        asked: all request ids in their order. files: name -> rows, in order; each is written whole or not at all.
-        counts: what run.json shall say about the result.
+        asked: all request ids in their order; one that is neither done nor failed is an error. files: name -> rows, in
+        order; each is written whole or not at all. counts: what run.json shall say about the result.
         """
-        missing = sum(identity not in self.done for identity in asked)
+        missing = sum(identity not in self.done and identity not in self.failed for identity in asked)
         if missing:
             raise PrefdataError(
                 f"{self.path}: {missing} of {len(asked)} requests are still owed; run the same command again.",
@@ -141,10 +144,12 @@ class RunDir:
         reasons: Counter[str] = Counter()
 
         def dropped() -> Iterator[dict[str, Any]]:
-            for result in self.rows(asked):
-                for entry in result.get("dropped", ()):
+            results = self.rows(asked)  # of all but the failed ones
+            for identity in asked:
+                failure = self.failed.get(identity)
+                for entry in [failure] if failure else next(results).get("dropped", ()):
                     reasons[entry["reason"].split(":")[0]] += 1
-                    yield {"id": result["id"], **entry}
+                    yield {"id": identity, **entry}
 
         try:
             os.fsync(self._part)
@@ -226,12 +231,15 @@ class RunDir:
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
     """Tell apart rows that say the same: the second occurrence of an id gets `-2`, and so on. Both are kept."""
-    seen: Counter[str] = Counter()
-    unique = []
+    counts: Counter[str] = Counter()
+    unique: dict[str, None] = {}
     for identity in ids:
-        seen[identity] += 1
-        unique.append(identity if seen[identity] == 1 else f"{identity}-{seen[identity]}")
-    return unique
+        free = identity
+        while free in unique:
+            counts[identity] += 1
+            free = f"{identity}-{counts[identity] + 1}"
+        unique[free] = None
+    return list(unique)
 
 
 def file_identity(path: Path) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from pipelines.correctness import brief
 from pipelines.judging import judge
 from pipelines.questions import group_id
+from pipelines.results import brief
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
@@ -127,8 +127,13 @@ def forms_of(answer: Any) -> tuple[str, ...]:
 
 
 def _base(row: dict[str, Any]) -> dict[str, Any]:
+    """The question of a sampled row. What belongs to the sample goes; our own samples name the question's own id."""
     own = ("response", "finish_reason", "seed", "meta", "is_correct", "answer_pred", "id")
-    return {"question_orig": row["question"]} | {key: value for key, value in row.items() if key not in own}
+    base = {"question_orig": row["question"]} | {key: value for key, value in row.items() if key not in own}
+    meta = row.get("meta")
+    if isinstance(meta, dict) and meta.get("source_id") is not None:
+        base["id"] = meta["source_id"]
+    return base
 
 
 def _decoded(file: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any] | None:

@@ -202,9 +202,7 @@ def content_id(*pieces: object) -> str:
 
 
 def record_id(record: Record) -> str:
-    """The id of a record: its own when the source gave one, else a hash of media, prompt and answers."""
-    if record.id is not None:
-        return record.id
+    """The id of a record: a hash of media, prompt and answers. An id that the source gave may stand there twice."""
     media = [m.uri if m.uri is not None else xxhash.xxh3_128_hexdigest(m.data or b"") for m in record.media]
     if isinstance(record, Conversation):
         return content_id(media, record.messages)

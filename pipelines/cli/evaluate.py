@@ -52,8 +52,9 @@ class Config(SamplingOptions, kw_only=True, frozen=True, forbid_unknown_fields=T
 def command(config: Config) -> int:
     """Ask a model questions with known answers and print its accuracy with a 95 % (Wilson) interval.
 
-    Judged by the same rules as pairs; an undecided answer does not count as right. Prints one JSON object:
-    questions, correct, wrong, undecided, accuracy, ci95, per_type. Rows without `answer` are sampled, not judged.
+    Judged by the same rules as pairs; neither an undecided answer nor a question that failed counts as right. Prints
+    one JSON object: questions, with_answer, correct, wrong, undecided, accuracy, ci95, per_type; accuracy is the mean
+    over questions of their share of right samples. Rows without `answer` are sampled, not judged.
     """
     from pipelines.evaluate import run
 

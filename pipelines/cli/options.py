@@ -26,7 +26,8 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 # Enough to fill a continuous-batching engine, few enough to hold their images in memory.
 _IN_FLIGHT = 256
 
-# Settings that do not change a single byte of the result: a run may be resumed with other values.
+# A run may be resumed with other values of these: they say where things lie and how fast to go, not what is asked.
+# `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
     {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
 )

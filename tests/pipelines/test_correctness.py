@@ -201,11 +201,78 @@ def test_files_sampled_elsewhere_are_judged_and_paired(tmp_path: Path) -> None:
 
 def test_one_bad_image_costs_its_own_row(inputs: Path) -> None:
     write_lines(inputs / "qa.jsonl", [{"image": "gone.png", **QUESTIONS[0]}, *QUESTIONS[1:]])
-    result = cot_pairs(inputs)
+    done = prefdata(*arguments("out"), cwd=inputs)
+    assert done.returncode == 1  # finished with a failure
+    result = json.loads(done.stdout)
     assert result["dropped"] == {"image": 1}
     assert result["questions"] == len(QUESTIONS) - 1
     (dropped,) = read_lines(inputs / result["run"] / "dropped.jsonl")
     assert "gone.png" in dropped["reason"]
+    (inputs / "pics").mkdir()
+    (inputs / "pics/gone.png").write_bytes(b"the replay engine does not look")
+    assert cot_pairs(inputs, "--image-root", "pics")["questions"] == len(QUESTIONS)
+
+
+def test_no_pair_at_all_is_exit_code_1(inputs: Path) -> None:
+    write_lines(inputs / "qa.jsonl", QUESTIONS[3:5])
+    done = prefdata(*arguments("out"), cwd=inputs)
+    assert (done.returncode, json.loads(done.stdout)["pair_count"]) == (1, 0)
+
+
+def test_ids_of_the_rows_are_kept_but_not_relied_on(inputs: Path) -> None:
+    rows = [{"id": name, **row} for name, row in zip(("a", "a", "a-2"), QUESTIONS, strict=False)]
+    write_lines(inputs / "qa.jsonl", rows)
+    run = inputs / cot_pairs(inputs)["run"]
+    samples, pairs = read_lines(run / "samples.jsonl"), read_lines(run / "pairs.jsonl")
+    assert len(samples) == 3 * 12
+    assert len({row["meta"]["id"] for row in samples}) == len(samples)
+    assert len({row["meta"]["question_id"] for row in samples}) == 3
+    assert {(row["question"], row["meta"]["source_id"]) for row in pairs} == {
+        (row["question"], row["id"]) for row in rows
+    }
+
+
+def test_pairs_hold_the_whole_prompt(inputs: Path) -> None:
+    rows = [{**QUESTIONS[0], "system_prompt": f"Be {manner}."} for manner in ("brief", "kind")]
+    write_lines(inputs / "qa.jsonl", rows)
+    result = cot_pairs(inputs)
+    pairs = read_lines(inputs / result["run"] / "pairs.jsonl")
+    assert {row["system_prompt"] for row in pairs} == {"Be brief.", "Be kind."}
+    done = prefdata("cot-pairs", "--samples", result["run"], "--out-dir", "again", cwd=inputs)
+    again = json.loads(done.stdout)
+    assert again["questions"] == 2
+    assert read_lines(inputs / again["run"] / "pairs.jsonl")[0]["system_prompt"] == "Be brief."
+
+
+def test_pairs_of_two_models_name_both(tmp_path: Path) -> None:
+    rows = [
+        {
+            "question": "How many?",
+            "answer": "3",
+            "response": f"Some thinking.\nFinal answer: {said}",
+            "meta": {"engine": "vllm", "model": model, "model_hash": model * 2},
+        }
+        for model, said in (("small", 4), ("large", 3))
+    ]
+    write_lines(tmp_path / "sampled.jsonl", rows)
+    done = prefdata("cot-pairs", "--samples", "sampled.jsonl", "--out-dir", "out", cwd=tmp_path)
+    (pair,) = read_lines(tmp_path / json.loads(done.stdout)["run"] / "pairs.jsonl")
+    assert pair["meta"]["engine"] == "vllm"
+    assert pair["meta"]["model"] == {"chosen": "large", "rejected": "small"}
+    assert pair["meta"]["model_hash"] == {"chosen": "largelarge", "rejected": "smallsmall"}
+
+
+def test_the_length_gap_is_a_mean_over_questions_with_pairs(tmp_path: Path) -> None:
+    # The second question is mixed too, but out of the band.
+    rows = [
+        {"question": name, "answer": "3", "response": f"{'x' * extra}\nFinal answer: {said}"}
+        for name, said, extra in (("a?", 3, 10), ("a?", 4, 0), ("b?", 3, 1), ("b?", 4, 2), ("b?", 5, 3))
+    ]
+    write_lines(tmp_path / "sampled.jsonl", rows)
+    arguments = ("cot-pairs", "--samples", "sampled.jsonl", "--out-dir", "out", "--accuracy-range", "0.5,1")
+    result = json.loads(prefdata(*arguments, cwd=tmp_path).stdout)
+    assert (result["mixed"], result["paired"], result["pair_count"]) == (2, 1, 1)
+    assert result["length_gap"] == {"before": 10.0, "after": 10.0}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.engines.base import Reply, Request
+from pipelines.engines.replay import ReplayEngine
 from tests.support.program import prefdata, read_lines, replay, write_lines
 
 CHOSEN = "A red bus stops at the corner near two people."
@@ -117,6 +119,79 @@ def test_a_missing_image_costs_its_own_row(tmp_path: Path) -> None:
     assert printed["kept"] == 1
     assert printed["dropped"] == {"image": 1}
     assert "no.png" in read_lines(path / "dropped.jsonl")[0]["reason"]
+
+
+def test_a_corrected_image_root_is_enough(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "pics").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "pics/a.png")
+    write_lines(tmp_path / "rows.jsonl", [{"image": "a.png", "question": "Describe.", "chosen": CHOSEN}])
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and drives away."]}])
+    for root, code, dropped in (("wrong", 1, {"image": 1}), ("pics", 0, {}), ("wrong", 0, {})):
+        done = replay("dropout-ntp", tmp_path, "out", "--keep-image", "--image-root", root)
+        assert done.returncode == code, done.stderr
+        assert json.loads(done.stdout)["dropped"] == dropped
+
+
+def test_filters_alone_are_no_failure_but_no_pair_is(tmp_path: Path) -> None:
+    rows = [{"question": "a?", "chosen": CHOSEN}, {"question": "b?", "chosen": "yes"}]
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and drives away."]}])
+    for taken, code in ((rows, 0), (rows[1:], 1)):
+        write_lines(tmp_path / "rows.jsonl", taken)
+        assert replay("dropout-ntp", tmp_path, f"out{code}").returncode == code
+
+
+def test_a_failed_request_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = ReplayEngine._reply
+
+    def failing(engine: ReplayEngine, request: Request) -> Reply:
+        bad = request.messages[-1].text == "b?"
+        return Reply(id=request.id, error="out of luck") if bad else answer(engine, request)
+
+    write_lines(tmp_path / "rows.jsonl", [{"question": f"{name}?", "chosen": CHOSEN} for name in "abc"])
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and drives away."]}])
+    whole = replay("dropout-ntp", tmp_path, "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(ReplayEngine, "_reply", failing)
+        first = replay("dropout-ntp", tmp_path, "out")
+    printed = json.loads(first.stdout)
+    assert (first.returncode, printed["kept"], printed["dropped"]) == (1, 2, {"engine": 1})
+    assert "out of luck" in read_lines(tmp_path / printed["run"] / "dropped.jsonl")[0]["reason"]
+    second = replay("dropout-ntp", tmp_path, "out")
+    assert second.returncode == 0
+    for name in ("pairs.jsonl", "dropped.jsonl", "README.md"):
+        runs = (tmp_path / json.loads(done.stdout)["run"] / name for done in (whole, second))
+        assert len({run.read_bytes() for run in runs}) == 1, name
+
+
+def test_images_in_two_folders_get_no_common_root(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("data/near.png", "far.png"):
+        (tmp_path / name).write_bytes(b"x")
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and drives away."]}])
+    for out, images, root in (
+        ("one", ["no.png", "far.png"], tmp_path),
+        ("two", ["near.png", "far.png"], None),
+    ):
+        rows = [{"image": name, "question": "Describe.", "chosen": CHOSEN} for name in images]
+        write_lines(tmp_path / "data" / "rows.jsonl", rows)
+        arguments = (
+            "--engine",
+            "replay",
+            "--checkpoint",
+            "answers.jsonl",
+            "--prompt-path",
+            "data/rows.jsonl",
+        )
+        done = prefdata("dropout-ntp", *arguments, "--out-dir", out, cwd=tmp_path)
+        meta = tmp_path / json.loads(done.stdout)["run"] / "meta.json"
+        assert done.returncode == 0
+        assert meta.exists() == (root is not None)
+        if root is not None:
+            (entry,) = json.loads(meta.read_text()).values()
+            assert entry["root"] == str(root)
+    assert "start in two folders" in caplog.text
 
 
 def test_thinning_is_a_seeded_draw_over_all_rows(tmp_path: Path) -> None:

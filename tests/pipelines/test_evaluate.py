@@ -54,8 +54,37 @@ def test_accuracy_counts_questions_with_an_answer(inputs: Path) -> None:
     samples = read_lines(inputs / "ev" / "samples.jsonl")
     assert [row["response"] for row in samples][3] == "Seen: a cat."
     assert samples[0]["scene"] == 7
-    assert samples[0]["verdict"]["outcome"] == "correct"
-    assert "verdict" not in samples[3]
+    assert samples[0]["finish_reason"] == "stop"
+    assert samples[0]["meta"]["verdict"]["outcome"] == "correct"
+    assert samples[0]["meta"]["model_hash"]
+    assert "verdict" not in samples[3]["meta"]
+
+
+def test_a_question_that_failed_is_not_right(inputs: Path) -> None:
+    replay = read_lines(inputs / "replay.jsonl")
+    write_lines(inputs / "replay.jsonl", [replay[0], {"question": "two", "error": "too long"}, *replay[2:]])
+    done = prefdata(*EVAL, cwd=inputs)
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert result["dropped"] == {"engine": 1}
+    assert (result["with_answer"], result["judged"], result["correct"]) == (3, 2, 1)
+    assert result["accuracy"] == pytest.approx(1 / 3, abs=1e-6)
+    assert result["per_type"]["number"]["accuracy"] == 0.5
+
+
+def test_samples_of_one_question_are_not_independent_questions(inputs: Path) -> None:
+    drawn = ("--num-return-sequences", 8, "--temperature", 1)
+    one, many = (json.loads(prefdata(*EVAL, *more, cwd=inputs).stdout) for more in ((), drawn))
+    assert many["judged"] == 8 * one["judged"]
+    assert (many["accuracy"], many["ci95"]) == (one["accuracy"], one["ci95"])
+
+
+def test_without_answers_there_is_no_accuracy(inputs: Path) -> None:
+    write_lines(inputs / "qa.jsonl", [{"question": "say"}])
+    done = prefdata(*EVAL, cwd=inputs)
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert (result["with_answer"], result["accuracy"], result["ci95"]) == (0, None, None)
 
 
 def test_it_resumes_and_needs_no_folder(inputs: Path) -> None:

@@ -1,9 +1,12 @@
 """Shards of one run merge to the bytes of one run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from pipelines.engines.base import Reply, Request
+from pipelines.engines.replay import ReplayEngine
 from tests.support.program import prefdata, replayed, write_lines
 
 
@@ -48,6 +51,53 @@ def assert_same_when_merged(folder: Path, count: int, command: str, *more: str) 
     for file in whole.iterdir():
         if file.suffix in (".jsonl", ".md") or file.name == "meta.json":
             assert (folder / "merged" / whole.name / file.name).read_bytes() == file.read_bytes()
+
+
+def test_shards_ask_the_groups_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Other groups give an engine with static batches other last bits: rows that are not asked may not shift them.
+    seen: list[list[str]] = []
+    generate = ReplayEngine.generate
+
+    async def recorded(engine: ReplayEngine, batch: Sequence[Request]) -> list[Reply]:
+        seen.append([request.id for request in batch])
+        return await generate(engine, batch)
+
+    monkeypatch.setattr(ReplayEngine, "generate", recorded)
+    write_lines(tmp_path / "answers.jsonl", [{"texts": ["Answer: \\boxed{3}", "Answer: \\boxed{4}"]}])
+    for command, rows in (
+        (
+            "dropout-ntp",
+            [{"question": f"{n}?", "chosen": "yes" if n in (1, 6) else f"{n} of them."} for n in range(14)],
+        ),
+        (
+            "cot-pairs",
+            [
+                {"question": f"{n}?", "answer": "3"} | ({"image": "no.png"} if n in (1, 6) else {})
+                for n in range(14)
+            ],
+        ),
+    ):
+        write_lines(tmp_path / "rows.jsonl", rows)
+        seen.clear()
+        make(tmp_path, f"{command}-whole", command=command)
+        whole = [batch for batch in seen if not batch[0].startswith("probe")]
+        assert [len(batch) for batch in whole] == [3, 3, 4, 2]
+        seen.clear()
+        for index in range(3):
+            make(tmp_path, f"{command}-parts", "--shard", f"{index}/3", command=command)
+        assert [batch for batch in seen if not batch[0].startswith("probe")] == whole
+
+
+def test_a_merge_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [make(folder, "shards", "--shard", f"{index}/2") for index in range(2)]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "README.md")
+
+    monkeypatch.setattr("pipelines.dropout_run.write_card", full)
+    done = prefdata("merge-runs", *shards, "--out-dir", "merged/run", cwd=folder)
+    assert done.returncode != 0
+    assert list((folder / "merged").iterdir()) == []
 
 
 def test_what_does_not_belong_together_is_refused(folder: Path) -> None:

@@ -19,7 +19,7 @@ def test_results_come_back_in_the_order_asked(tmp_path: Path, source: Path) -> N
     with RunDir.open(tmp_path / "run", {"seed": 1}, {"prompts": source}) as run:
         for name in ("c", "a", "b"):
             run.append({"id": name, "pairs": [{"n": name}]})
-        run.drop("d", {"q": 1}, "engine: no answer")
+        run.fail("d", {"q": 1}, "engine: no answer")
         asked = ["a", "b", "c", "d"]
         reasons = run.finish(asked, {"pairs.jsonl": (row["pairs"][0] for row in run.rows(asked[:3]))})
     assert reasons == {"engine": 1}
@@ -80,5 +80,23 @@ def test_an_unfinished_run_is_not_finished(tmp_path: Path, source: Path) -> None
         run.finish(["a"], {})
 
 
+def test_what_failed_is_owed_to_the_next_start(tmp_path: Path, source: Path) -> None:
+    for number in range(2):
+        with RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run:
+            assert run.owed("b")
+            if number == 0:
+                run.append({"id": "a", "dropped": [{"reason": "identical", "row": {}}]})
+            run.fail("b", {}, "image: gone")
+            assert run.finish(["b", "a"], {}) == {"identical": 1, "image": 1}
+        dropped = (tmp_path / "run/dropped.jsonl").read_text().splitlines()
+        assert ['"b"' in line for line in dropped] == [True, False]
+    with RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run:
+        run.fail("b", {}, "image: gone")
+        run.append({"id": "b"})
+        assert run.finish(["b", "a"], {}) == {"identical": 1}
+        assert not run.failed
+
+
 def test_equal_rows_keep_apart() -> None:
     assert unique_ids(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
+    assert unique_ids(["a", "a", "a-2"]) == ["a", "a-2", "a-2-2"]
