@@ -28,9 +28,7 @@ from prefdata.ranges import token_check
 from prefdata.rules import syntax
 from prefdata.rules.image import ImageChecker
 from prefdata.sniff import sniff
-from prefdata.validate import Options
-
-_ALL = 1 << 62
+from prefdata.validate import ALL, Options
 
 
 class Mended(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +84,7 @@ def _judge(path: Path, container: Container, format_id: str, options: Options) -
     chosen = Chosen(options.select, options.ignore)
     checker = ImageChecker(options.image_root, path.parent, options.images)
     tokens = token_check(options.tokens, options.image_root, path.parent)
-    check = FileCheck(get(format_id), checker, tally, chosen, _ALL, tokens)
+    check = FileCheck(get(format_id), checker, tally, chosen, ALL, tokens)
     bad: dict[int, list[Hit]] = {}
     for _ in _checked(path, container, check):
         for number, hit in tally.hits:

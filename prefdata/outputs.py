@@ -4,12 +4,15 @@ Called by `prefdata validate` when the checking is done. Text groups findings by
 places of each; the other forms keep the order of files and lines.
 """
 
+from collections import Counter
+
 import msgspec
 
 from prefdata.findings import Finding, catalogue
 from prefdata.validate import Report
 
 _SHOWN = 5
+_SHOWN_JSON = 10_000
 # GitHub shows ten annotations per step and kind; a few more do no harm in the log.
 _SHOWN_GITHUB = 50
 
@@ -17,16 +20,23 @@ _SHOWN_GITHUB = 50
 def rendered(report: Report, output_format: str, limit: int | None) -> bytes | str | None:
     """What goes to standard output; `limit` is the number of places shown per code (0: all, None: the usual)."""
     if output_format == "json":
+        shown = _first(report.findings, _SHOWN_JSON if limit is None else limit)
         document = {
             "files": report.files,
-            "findings": _first(report.findings, limit or 0),
+            "findings": shown,
             "counts": report.counts,
+            "not_shown": _not_shown(report, shown),
             "rows": report.rows,
             "seconds": report.seconds,
         }
         return msgspec.json.encode(document)
     if output_format == "github":
-        return "\n".join(map(_annotation, _first(report.findings, _SHOWN_GITHUB if limit is None else limit)))
+        shown = _first(report.findings, _SHOWN_GITHUB if limit is None else limit)
+        more = (
+            f"::notice title={code}::... and {count} more of {code}; --max-findings 0 shows all."
+            for code, count in _not_shown(report, shown).items()
+        )
+        return "\n".join((*map(_annotation, shown), *more))
     if report.files or not report.unreadable:
         return _text(report, _SHOWN if limit is None else limit)
     return None
@@ -50,6 +60,12 @@ def _first(findings: list[Finding], limit: int) -> list[Finding]:
     return shown
 
 
+def _not_shown(report: Report, shown: list[Finding]) -> dict[str, int]:
+    """How many findings of a code are counted and not among those shown."""
+    seen = Counter(found.code for found in shown)
+    return {code: count - seen[code] for code, count in report.counts.items() if count > seen[code]}
+
+
 def _text(report: Report, limit: int) -> str:
     lines = []
     by_code: dict[str, list[Finding]] = {}
@@ -58,11 +74,12 @@ def _text(report: Report, limit: int) -> str:
     for code, findings in sorted(by_code.items(), key=lambda item: (findings_order(item[0]), item[0])):
         count = report.counts[code]
         lines.append(f"{code} {catalogue()[code].severity}, {_times(count)}")
-        for found in findings[: limit or None]:
+        shown = findings[: limit or None]
+        for found in shown:
             field = f" {found.field}:" if found.field else ""
             lines.append(f"  {_line(found.path)}:{found.line}:{field} {found.message}")
-        if limit and count > limit:
-            lines.append(f"  ... and {count - limit} more")
+        if count > len(shown):
+            lines.append(f"  ... and {count - len(shown)} more")
         lines.append(f"  = {catalogue()[code].hint}")
         lines.append("")
     skipped = [file for file in report.files if file.format == "unknown"]

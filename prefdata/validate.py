@@ -11,7 +11,6 @@ files be cut by byte range over processes without the rules knowing.
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,8 +22,10 @@ from prefdata.errors import NoRows, PrefdataError, from_os_error
 from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.images import Tier
+from prefdata.mixtures.load import listed
 from prefdata.mixtures.meta import decode_meta, make_source
-from prefdata.progress import progress
+from prefdata.mixtures.model import Mixture, Source
+from prefdata.progress import progress, say
 from prefdata.ranges import Checkers, Range, TokenLimit, how_many, over_processes, token_check
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
@@ -32,6 +33,9 @@ from prefdata.rules.image import ImageChecker
 from prefdata.rules.length import Lengths
 from prefdata.sniff import sniff
 
+# Findings of each code kept with their places unless told otherwise, and a number that keeps all.
+KEPT = 10_000
+ALL = 1 << 62
 # What a folder is searched for; files without a suffix are left alone.
 _SUFFIXES = (".json", ".jsonl", ".parquet")
 
@@ -45,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     image_root: Path | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    keep: int = 10_000
+    keep: int = KEPT
     workers: int | None = None
     tokens: TokenLimit | None = None
 
@@ -90,8 +94,8 @@ def validate(paths: list[Path], options: Options) -> Report:
         get(options.format)
     work = _Work(options)
     for path in paths:
-        for file, listed in _expand(path):
-            work.take(file, must_read=listed)
+        for file, named in _expand(path):
+            work.take(file, must_read=named)
     return work.report(started)
 
 
@@ -124,6 +128,10 @@ class _Work:
     def take(self, path: Path, *, must_read: bool) -> None:
         """Check one file, whatever it is."""
         try:
+            mixture = listed(path, self.options.image_root) if self.options.format is None else None
+            if mixture is not None:
+                self._listed(path, mixture)
+                return
             sniffed = sniff(path) if self.options.format is None else None
             if sniffed is not None and sniffed.container == "meta":
                 self._mixture(path)
@@ -181,32 +189,19 @@ class _Work:
         return tally.rows
 
     def _lines(
-        self,
-        path: Path,
-        compressed: bool,
-        format_id: str,
-        root: Path | None,
-        number: int,
-        check: FileCheck,
+        self, path: Path, compressed: bool, format_id: str, root: Path | None, number: int, check: FileCheck,
         own: Checkers,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """JSON lines, in blocks; a large file over several processes."""
         size = path.stat().st_size
         workers = 1 if compressed else how_many(self.options.workers, size)
         with progress(f"validate {path.name}", _megabytes(size) if not compressed else None, "MB") as bar:
             if workers > 1:
                 whole = Range(
-                    path=str(path),
-                    format=format_id,
-                    root=str(root) if root is not None else None,
-                    tier=self.options.images,
-                    select=self.options.select,
-                    ignore=self.options.ignore,
-                    keep=self.options.keep,
-                    tokens=self.options.tokens,
-                    start=0,
-                    stop=size,
-                )
+                    path=str(path), format=format_id, root=str(root) if root is not None else None,
+                    tier=self.options.images, select=self.options.select, ignore=self.options.ignore,
+                    keep=self.options.keep, tokens=self.options.tokens, start=0, stop=size,
+                )  # fmt: skip
                 for work, part in over_processes(whole, workers, own):
                     check.tally.merge(part, number)
                     bar.advance(_megabytes(work.stop) - bar.done)
@@ -233,7 +228,18 @@ class _Work:
             except BrokenArray as error:
                 check.broken(error)
 
+    def _listed(self, path: Path, mixture: Mixture) -> None:
+        """A mixture that is no meta.json: its sources, all told at its first line."""
+        for note in mixture.notes:
+            say(note)
+        number = len(self.result.files)
+        size = path.stat().st_size if path.exists() else 0  # `path#N` is no file itself
+        self.result.files.append(FileReport(path=str(path), format=mixture.kind, bytes=size))
+        for source in mixture.sources:
+            self._source(number, 1, source)
+
     def _mixture(self, path: Path) -> None:
+        """A meta.json, with its own findings and their lines."""
         try:
             document = decode_meta(path.read_bytes())
         except ValueError as error:
@@ -249,14 +255,14 @@ class _Work:
                 self._hit(number, line, hit)
             if any(hit.code in ("PD704", "PD705") for hit in hits):
                 continue
-            self._source(path, number, line, name, entry)
+            self._source(number, line, make_source(path, name, entry, self.options.image_root))
 
-    def _source(self, path: Path, number: int, line: int, name: str, entry: dict[str, Any]) -> None:
-        source = make_source(path, name, entry, self.options.image_root)
+    def _source(self, number: int, line: int, source: Source) -> None:
         rows = None
         if source.annotation.is_file():
             try:
-                rows = self._data(source.annotation, sniff(source.annotation).format, source.root)
+                format_id = source.format or sniff(source.annotation).format
+                rows = self._data(source.annotation, format_id, source.root)
             except NoRows:
                 rows = self._empty(source.annotation)
             except PrefdataError as error:

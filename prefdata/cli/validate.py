@@ -73,7 +73,9 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     ] = None
     max_findings: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Places shown per code, 0 for all. Default: 5 in text, all in JSON."),
+        Meta(
+            description="Places shown per code, 0 for all. Default: 5 in text, 50 for GitHub, 10,000 in JSON."
+        ),
     ] = None
 
 
@@ -91,15 +93,15 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 def command(config: ValidateConfig) -> int:
     """Find what is wrong with preference data, and where.
 
-    PATH is a JSON-lines, JSON-array or parquet file, a meta.json mixture, or a folder of them; the format is told by
-    content. Exit code 0: no errors; 1: errors; 2: a file could not be read.
+    PATH is a JSON-lines, JSON-array or parquet file, a mixture (meta.json, data.txt, YAML, dataset_info.json, path#N),
+    or a folder of them; the format is told by content. Exit code 0: no errors; 1: errors; 2: a file could not be read.
     """
     from prefdata.outputs import rendered
     from prefdata.ranges import TokenLimit
-    from prefdata.validate import Options, validate
+    from prefdata.validate import ALL, KEPT, Options, validate
 
     if not config.paths:
-        raise PrefdataError("Missing PATH; name a data file, a folder or a meta.json.")
+        raise PrefdataError("Missing PATH; name a data file, a mixture or a folder.")
     root = image_root(config.image_root)
     tokens = None
     if (config.tokenizer is None) != (config.max_length is None):
@@ -112,6 +114,7 @@ def command(config: ValidateConfig) -> int:
         image_root=root,
         select=config.select,
         ignore=config.ignore,
+        keep=ALL if config.max_findings == 0 else max(KEPT, config.max_findings or 0),
         workers=config.workers,
         tokens=tokens,
     )

@@ -27,7 +27,7 @@ _MAX_INFO = 64 * 1024 * 1024
 def load(path: Path, image_root: Path | None = None) -> Mixture:
     """Read a mixture, say what was strange, and tell the format of each source. Raises PrefdataError."""
     path = Path(path)
-    mixture = _counted(path, image_root) or _text(path, image_root) or _info(path, image_root)
+    mixture = listed(path, image_root)
     if mixture is None:
         sniffed = sniff(path)
         if sniffed.container != "meta":
@@ -39,6 +39,11 @@ def load(path: Path, image_root: Path | None = None) -> Mixture:
     return msgspec.structs.replace(
         mixture, sources=tuple(_with_format(path, source) for source in mixture.sources)
     )
+
+
+def listed(path: Path, image_root: Path | None = None) -> Mixture | None:
+    """The mixture as it is written, its files not looked at; None for a meta.json or a data file."""
+    return _counted(path, image_root) or _text(path, image_root) or _info(path, image_root)
 
 
 def _counted(path: Path, image_root: Path | None) -> Mixture | None:

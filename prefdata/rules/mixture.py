@@ -37,5 +37,8 @@ def source_hits(source: Source, rows: int | None) -> Iterator[Hit]:
         yield Hit(
             "PD703", source.name, f"{source.length} in the mixture, {rows} rows in {source.annotation.name}"
         )
-    if rows and source.repeat_time * rows < Decimal(1):
+    if rows and source.count is not None:
+        if source.count < 1:
+            yield Hit("PD710", source.name, f"{source.count.normalize():f} rows are asked for")
+    elif rows and source.repeat_time * rows < Decimal(1):
         yield Hit("PD710", source.name, f"{source.repeat_time} x {rows} rows is below one")

@@ -190,3 +190,29 @@ def test_rows_over_the_limit_of_tokens(tmp_path: Path) -> None:
         report = validate([file], Options(images="none", tokens=tokens, workers=workers))
         found = {(each.line, each.code, each.field) for each in report.findings}
         assert found == {(2, "PD603", "chosen"), (3, "PD604", ""), (4, "PD604", "")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("data.txt", "rows.jsonl 0.001\ngone.jsonl 0.001\nrows2.jsonl 0.0002\n"),
+        ("mix.yaml", "sources: [{path: rows.jsonl}, {path: gone.jsonl}, {path: rows2.jsonl, factor: 0.2}]"),
+        (
+            "dataset_info.json",
+            '{"a": {"file_name": "rows.jsonl"}, "b": {"file_name": "gone.jsonl"}, "c": {"hf_hub_url": "x/y"}}',
+        ),
+    ],
+)
+def test_mixtures_of_every_form_are_checked_with_their_files(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(GOOD + b'{"question":"P?","chosen":"","rejected":"b"}\n')
+    (tmp_path / "rows2.jsonl").write_bytes(GOOD.replace(b"Q", b"R"))
+    report = check(tmp_path, text.encode(), name)
+    assert report.unreadable == []
+    assert report.counts["PD201"] == report.counts["PD702"] == 1
+    assert report.counts.get("PD710", 0) == (name != "dataset_info.json")
+
+
+def test_a_counted_file_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(GOOD)
+    report = validate([tmp_path / "rows.jsonl#3"], Options())
+    assert (report.rows, report.counts, report.unreadable) == (1, {}, [])

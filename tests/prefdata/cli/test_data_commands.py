@@ -47,7 +47,7 @@ def test_validate_json(
     code, out, _ = run(monkeypatch, capsys, "validate", bad, "--output-format", "json")
     report = json.loads(out)
     assert code == 1
-    assert set(report) == {"files", "findings", "counts", "rows", "seconds"}
+    assert set(report) == {"files", "findings", "counts", "not_shown", "rows", "seconds"}
     assert report["files"] == [
         {
             "path": str(bad),
@@ -70,6 +70,29 @@ def test_validate_github(
         f"::error file={bad},line=2,title=PD201::the answer is empty. "
         "An empty side teaches the model to say nothing; drop the pair.\n"
     )
+
+
+def test_findings_beyond_the_usual_number_are_counted_and_shown_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("prefdata.validate.KEPT", 60)
+    monkeypatch.setattr("prefdata.outputs._SHOWN_JSON", 60)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"question":"{n}?","chosen":"","rejected":"b"}}\n' for n in range(70)))
+
+    def shown(form: str, *more: str) -> str:
+        return run(monkeypatch, capsys, "validate", path, "--output-format", form, *more)[1]
+
+    usual, all_of_them = json.loads(shown("json")), json.loads(shown("json", "--max-findings", "0"))
+    assert (len(usual["findings"]), usual["not_shown"]) == (60, {"PD201": 10})
+    assert (len(all_of_them["findings"]), all_of_them["not_shown"]) == (70, {})
+    assert "... and 65 more" in shown("text")
+    text = shown("text", "--max-findings", "0")
+    assert text.count(":70: ") == 1
+    assert "more" not in text
+    github = shown("github").splitlines()
+    assert len(github) == 51
+    assert github[-1] == "::notice title=PD201::... and 20 more of PD201; --max-findings 0 shows all."
 
 
 @pytest.mark.parametrize(
