@@ -155,7 +155,7 @@ class _Work:
         try:
             record = self._reader.to_record(row)
         except BadRow as error:
-            _note(self._outcome.unreadable, str(error), line)
+            note(self._outcome.unreadable, str(error), line)
             return
         self._outcome.has_media = self._outcome.has_media or bool(record.media)
         for one in self._paired(record, line):
@@ -191,9 +191,9 @@ class _Work:
             place = f"{self._source}:{line}"
             raise PrefdataError(f"{place}: `{self._writer.id}` loses {', '.join(lost)}.", exit_code=EXIT_DATA)
         for name in lost:
-            _note(self._outcome.lost, name, line)
+            note(self._outcome.lost, name, line)
         for name in written.ignored:
-            _note(self._outcome.ignored, name, line)
+            note(self._outcome.ignored, name, line)
         if self.verifier is not None:
             self.verifier.expect(record, lost, line)
         return written.row
@@ -202,7 +202,7 @@ class _Work:
         if self._options.on_loss == "error":
             place = f"{self._source}:{line}"
             raise PrefdataError(f"{place}: `{self._writer.id}` cannot hold {why}.", exit_code=EXIT_DATA)
-        _note(self._outcome.left_out, why, line)
+        note(self._outcome.left_out, why, line)
 
 
 def _rows(
@@ -219,11 +219,11 @@ def _rows(
             if row is not None:
                 yield line, row
             elif problem:
-                _note(outcome.unreadable, problem, line)
+                note(outcome.unreadable, problem, line)
     except BrokenArray as error:
         if not error.harmless:
             outcome.read += 1
-            _note(
+            note(
                 outcome.unreadable,
                 f"the array is broken ({error.problem}), what follows was not read",
                 error.line,
@@ -249,7 +249,8 @@ def _decode(raw: Raw) -> tuple[dict[str, Any] | None, str]:
     return None, f"not a JSON row ({hits[0].code})"
 
 
-def _note(table: dict[str, Count], name: str, line: int) -> None:
+def note(table: dict[str, Count], name: str, line: int) -> None:
+    """Count a row under a name."""
     count = table.setdefault(name, Count())
     count.rows += 1
     if len(count.lines) < _FIRST:

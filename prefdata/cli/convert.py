@@ -103,15 +103,21 @@ def _text(outcome: "Outcome", source: Path, target: Path) -> str:
     ]
     lines += _table("left out, not readable", outcome.unreadable)
     lines += _table(f"left out, `{outcome.target}` cannot hold", outcome.left_out)
-    lines += _table("lost", outcome.lost)
-    if outcome.ignored:
-        names = ", ".join(f"{name} ({count.rows})" for name, count in outcome.ignored.items())
-        lines.append(f"  carried as extra keys that readers of `{outcome.target}` ignore: {names}")
+    lines += told(outcome.target, outcome.lost, outcome.ignored)
     if outcome.has_media and source.parent.resolve() != target.parent.resolve():
         lines.append(
             f"  image paths are written as they stand; use --image-root {source.parent} with {target.name}"
         )
     return "\n".join(lines)
+
+
+def told(target: str, lost: "dict[str, Count]", ignored: "dict[str, Count]") -> list[str]:
+    """What rows lost on the way to a format, and what its readers will not look at."""
+    lines = _table("lost", lost)
+    if ignored:
+        names = ", ".join(f"{name} ({count.rows})" for name, count in ignored.items())
+        lines.append(f"  carried as extra keys that readers of `{target}` ignore: {names}")
+    return lines
 
 
 def _table(title: str, table: dict[str, "Count"]) -> list[str]:

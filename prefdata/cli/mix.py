@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from prefdata.cli.config import Command, config_command, image_root
+from prefdata.errors import PrefdataError
 from prefdata.mixtures.compat import Compat
 from prefdata.mixtures.write import Target
+from prefdata.progress import say
 
 if TYPE_CHECKING:
     from prefdata.mixtures import Mixture
@@ -76,7 +78,8 @@ class WriteConfig(Drawn, kw_only=True, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "jsonl"
     to: Annotated[
-        str | None, Meta(description="Format of the rows; needed where the sources' formats differ.")
+        str | None,
+        Meta(description="Format of the rows of JSON lines; needed where the sources' formats differ."),
     ] = None
 
 
@@ -142,8 +145,10 @@ def plan_command(config: PlanConfig) -> int:
 def write_command(config: WriteConfig) -> int:
     """Write one epoch of a mixture to DIR, shuffled: the same seed gives the same bytes.
 
-    DIR gets the shards, a meta.json to train on them, and mix.json with the plan and the files' hashes.
+    DIR gets the shards, a meta.json to train on them, and mix.json with the plan and the files' hashes. What rows lose
+    with --to is told as by `prefdata convert`.
     """
+    from prefdata.cli.convert import told
     from prefdata.mixtures import epoch
     from prefdata.mixtures.materialise import write_epoch
     from prefdata.mixtures.plan import make_plan
@@ -154,11 +159,17 @@ def write_command(config: WriteConfig) -> int:
     if config.container == "parquet":
         from prefdata.mixtures.parquet import write_parquet
 
+        if config.to not in (None, "trl"):
+            raise PrefdataError(
+                f"--to {config.to}: parquet holds pairs as TRL reads them; leave --to out, or write JSON lines."
+            )
         written = write_parquet(Path(config.out), mixture, indexes, drawn, plan, shards=config.shards)
     else:
         written = write_epoch(
             Path(config.out), mixture, indexes, drawn, plan, shards=config.shards, to=config.to
         )
+    for line in told(config.to or "", written.lost, written.ignored):
+        say(line.strip())
     click.echo(msgspec.json.encode(written))
     return 0
 

@@ -75,7 +75,7 @@ def open_index(annotation: Path, folder: Path) -> Index:
     if header is not None and header.size == status.st_size and header.version == _VERSION:
         if header.mtime_ns == status.st_mtime_ns:
             return _mapped(place, annotation, spooled)
-        if header.hash == _hash(annotation):
+        if header.hash == file_hash(annotation):
             _touch(place, msgspec.structs.replace(header, mtime_ns=status.st_mtime_ns))
             return _mapped(place, annotation, spooled)
     lines = annotation
@@ -116,7 +116,7 @@ def _build(place: Path, annotation: Path, lines: Path, status: os.stat_result) -
         bar.advance(len(starts) - bar.done)
     header = Header(
         path=os.path.abspath(annotation), size=status.st_size, mtime_ns=status.st_mtime_ns,
-        hash=digest.hexdigest() if lines == annotation else _hash(annotation), rows=len(starts), images=sum(images),
+        hash=digest.hexdigest() if lines == annotation else file_hash(annotation), rows=len(starts), images=sum(images),
     )  # fmt: skip
     with atomic_writer(place) as out:
         out.write(_line(header))
@@ -163,7 +163,8 @@ def _mapped(place: Path, annotation: Path, spooled: Path) -> Index:
     return Index(header, spooled if spooled.exists() else annotation, whole[_HEADER:])
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """The content of a file as 32 hex digits."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):

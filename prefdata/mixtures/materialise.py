@@ -1,7 +1,8 @@
 """`prefdata mix write`: one epoch of a mixture as files, in training order, the same bytes for the same seed.
 
-Rows are copied as they stand. Two things can change them: image paths are rewritten where sources have different
-roots, so that one root serves the whole output; and rows of different formats go through the record to one of them.
+Rows are copied as they stand. Two things can change them: paths of media are rewritten where sources have different
+roots, so that one root serves the whole output; and rows of different formats go through the record to one of them,
+which is counted like a conversion: what a row loses is told.
 Memory is bounded by the order (eight bytes a row) and one block of rows, which is read in file order and written in
 epoch order.
 """
@@ -15,33 +16,23 @@ from typing import Any
 import msgspec
 import xxhash
 
+from prefdata.containers import as_row
+from prefdata.convert import Count, note
 from prefdata.errors import PrefdataError
-from prefdata.formats import BadRow, get
+from prefdata.formats import BadRow, Format, get
 from prefdata.formats.base import CannotHold
-from prefdata.images import is_url
-from prefdata.jsonl import atomic_writer, encode_row, write_json
-from prefdata.mixtures.draw import MASK, SHIFT, Epoch
+from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.mixtures.draw import MASK, SHIFT, Epoch, names
 from prefdata.mixtures.index import Index
-from prefdata.mixtures.meta import write_meta
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.moving import move, moved_record
+from prefdata.mixtures.outputs import Written, finish, staging
 from prefdata.mixtures.plan import Plan
 from prefdata.progress import progress
+from prefdata.records import Record
 
-MANIFEST = "mix.json"
 _BLOCK_ROWS = 65536
 _BLOCK_BYTES = 32 * 1024 * 1024
-_IMAGE_KEYS = ("image", "images", "img_path", "image_name")
-
-
-class Written(msgspec.Struct, kw_only=True):
-    """The result of a write."""
-
-    folder: str
-    files: list[str]
-    rows: int
-    bytes: int
-    root: str
-    rewritten: int
 
 
 def write_epoch(
@@ -49,23 +40,25 @@ def write_epoch(
     to: str | None = None,
 ) -> Written:  # fmt: skip
     """Write the epoch into `folder`: shards, meta.json to train on them, mix.json. Raises PrefdataError."""
-    clear(folder)
     target = _target(mixture, to)
     root, prefixes = common_root(mixture)
     changes = [
-        _Change(source, prefix, target if source.format != target else None)
-        for source, prefix in zip(mixture.sources, prefixes, strict=True)
+        _Change(name, source, prefix, target if source.format != target else None)
+        for name, source, prefix in zip(names(mixture), mixture.sources, prefixes, strict=True)
     ]
-    files: list[str] = []
-    hashes: dict[str, Any] = {}
+    files: dict[str, dict[str, Any]] = {}
     size = 0
-    with progress("mix write", len(drawn)) as bar, closing(_Reader(indexes, changes)) as reader:
+    with (
+        staging(folder) as staged,
+        progress("mix write", len(drawn)) as bar,
+        closing(_Reader(indexes, changes)) as reader,
+    ):
         block = reader.block_rows()
         for shard in range(shards):
             name = f"part-{shard:05d}-of-{shards:05d}.jsonl"
             first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
             digest = xxhash.xxh3_128()
-            with atomic_writer(folder / name) as out:
+            with atomic_writer(staged / name) as out:
                 for begin in range(first, last, block):
                     codes = drawn.packed[begin : min(begin + block, last)]
                     data = b"".join(reader.rows(codes))
@@ -73,22 +66,14 @@ def write_epoch(
                     digest.update(data)
                     size += len(data)
                     bar.advance(len(codes))
-            files.append(name)
-            hashes[name] = {"rows": last - first, "hash": digest.hexdigest()}
-    outputs = [
-        Source(
-            name=name.removesuffix(".jsonl"), annotation=folder / name, root=root, length=hashes[name]["rows"],
-            format=target,
-        )
-        for name in files
-    ]  # fmt: skip
-    write_meta(folder / "meta.json", Mixture(tuple(outputs)))
-    document = {"plan": msgspec.to_builtins(plan), "files": hashes, "format": target}
-    write_json(folder / MANIFEST, document)
-    rewritten = sum(change.rewritten for change in changes)
+            files[name] = {"rows": last - first, "hash": digest.hexdigest()}
+        finish(folder, staged, files, plan, target, root)
     return Written(
-        folder=str(folder), files=files, rows=len(drawn), bytes=size, root=str(root), rewritten=rewritten
-    )
+        folder=str(folder), files=list(files), rows=len(drawn), bytes=size, root=str(root),
+        rewritten=sum(change.rewritten for change in changes),
+        lost={name: count for change in changes for name, count in change.lost.items()},
+        ignored={name: count for change in changes for name, count in change.ignored.items()},
+    )  # fmt: skip
 
 
 def common_root(mixture: Mixture) -> tuple[Path, list[str]]:
@@ -105,35 +90,39 @@ def common_root(mixture: Mixture) -> tuple[Path, list[str]]:
 class _Change:
     """What is done to the rows of one source; nothing, for most."""
 
-    def __init__(self, source: Source, prefix: str, to: str | None) -> None:
-        self.source, self.prefix, self.to = source, prefix, to
+    def __init__(self, name: str, source: Source, prefix: str, to: str | None) -> None:
+        self.name, self.source, self.prefix = name, source, prefix
+        self._reader = get(str(source.format))
+        self._writer = get(to) if to is not None else None
         self.plain = not prefix and to is None
         self.rewritten = 0
+        self.lost: dict[str, Count] = {}
+        self.ignored: dict[str, Count] = {}
 
-    def apply(self, data: bytes) -> bytes:
-        """The row as it is written."""
-        row = msgspec.json.decode(data)
-        if self.to is not None:
-            try:
-                row = get(self.to).from_record(get(str(self.source.format)).to_record(row)).row
-            except (BadRow, CannotHold) as error:
-                raise PrefdataError(
-                    f"{self.source.annotation}: a row cannot be written as `{self.to}`: {error}."
-                ) from error
-        for key in _IMAGE_KEYS:
-            if self.prefix and row.get(key):
-                row[key] = self._moved(row[key])
-                self.rewritten += 1
+    def apply(self, data: bytes, line: int) -> bytes:
+        """The row as it is written; `line` is its number in the source."""
+        place = f"{self.source.annotation}: row {line}"
+        try:
+            row = as_row(msgspec.json.decode(data))
+            if self._writer is not None:
+                return encode_row(self._written(self._reader.to_record(row), self._writer, line))
+            self.rewritten += move(row, self._reader, self.prefix)
+        except (BadRow, CannotHold) as error:
+            what = f"written as `{self._writer.id}`" if self._writer else "moved to the sources' common root"
+            remedy = "" if self._writer else "; give all sources one root with --image-root"
+            raise PrefdataError(f"{place} cannot be {what}: {error}{remedy}.") from error
         return encode_row(row)
 
-    def _moved(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value if value.startswith("/") or is_url(value) else f"{self.prefix}/{value}"
-        if isinstance(value, list):
-            return [self._moved(part) for part in value]
-        if isinstance(value, dict) and isinstance(value.get("path"), str):
-            return value | {"path": self._moved(value["path"])}
-        return value
+    def _written(self, record: Record, writer: Format, line: int) -> dict[str, Any]:
+        if self.prefix:
+            record = moved_record(record, self.prefix)
+            self.rewritten += len(record.media)
+        written = writer.from_record(record)
+        for name in written.lost:
+            note(self.lost, f"{self.name}: {name}", line)
+        for name in written.ignored:
+            note(self.ignored, f"{self.name}: {name}", line)
+        return written.row
 
 
 def _target(mixture: Mixture, to: str | None) -> str:
@@ -145,26 +134,6 @@ def _target(mixture: Mixture, to: str | None) -> str:
             f"the sources have different formats ({', '.join(sorted(formats))}); name the one to write with --to."
         )
     return formats.pop()
-
-
-def clear(folder: Path) -> None:
-    """Make room: only files that an earlier write named in its manifest are replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = folder / MANIFEST
-    if manifest.exists():
-        try:
-            named = msgspec.json.decode(manifest.read_bytes())["files"]
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
-            raise PrefdataError(
-                f"{manifest}: not written by `prefdata mix write`; name an empty folder."
-            ) from error
-        manifest.unlink()
-        for name in named:
-            if os.path.basename(name) == name:
-                (folder / name).unlink(missing_ok=True)
-    foreign = [entry.name for entry in folder.iterdir() if entry.name.startswith("part-")]
-    if foreign:
-        raise PrefdataError(f"{folder}: holds {sorted(foreign)[0]} of something else; name an empty folder.")
 
 
 class _Reader:
@@ -197,7 +166,7 @@ class _Reader:
             row = code & MASK
             data = pread(opened, lengths[row] + 1, starts[row])
             if not plain:
-                data = change.apply(data)
+                data = change.apply(data, row + 1)
             # Only the last line of a file can be without one.
             rows[place] = data if data.endswith(b"\n") else data + b"\n"
         return rows

@@ -1,8 +1,8 @@
 """`prefdata mix write --container parquet`: pairs as parquet with the images inside, as `datasets` and TRL load them.
 
 Columns: images (list of {bytes, path}, declared to `datasets` as images), prompt, chosen, rejected (messages of typed
-parts), source, meta (JSON text, since every source carries other keys). The decision to question: only pairs; other
-kinds of rows have JSON lines.
+parts), source, meta (JSON text, since every source carries other keys). The decision to question: only pairs of
+that content; rows with anything more (tool calls, a margin) are refused and have JSON lines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ import msgspec
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.images import resolve
-from prefdata.jsonl import atomic_writer, write_json
+from prefdata.jsonl import atomic_writer
 from prefdata.mixtures.draw import Epoch
-from prefdata.mixtures.index import Index
-from prefdata.mixtures.materialise import MANIFEST, Written, clear
+from prefdata.mixtures.index import Index, file_hash
 from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.outputs import Written, finish, staging
 from prefdata.mixtures.plan import Plan
 from prefdata.progress import progress
 from prefdata.records import Media, Message, PreferencePair, Text, place_media
@@ -33,24 +33,24 @@ def write_parquet(
     import pyarrow
     import pyarrow.parquet
 
-    clear(folder)
     schema = _schema()
-    files, counts, size = [], {}, 0
-    with progress("mix write", len(drawn)) as bar:
+    files: dict[str, dict[str, Any]] = {}
+    size = 0
+    with staging(folder) as staged, progress("mix write", len(drawn)) as bar:
         for shard in range(shards):
             name = f"part-{shard:05d}-of-{shards:05d}.parquet"
             first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
-            with atomic_writer(folder / name) as out, pyarrow.parquet.ParquetWriter(out, schema) as writer:
+            with atomic_writer(staged / name) as out, pyarrow.parquet.ParquetWriter(out, schema) as writer:
                 for begin in range(first, last, _BATCH):
                     block = drawn[begin : min(begin + _BATCH, last)]
                     rows = list(_rows(block, mixture, indexes))
                     writer.write_table(pyarrow.Table.from_pylist(rows, schema))
                     bar.advance(len(rows))
-            files.append(name)
-            counts[name] = {"rows": last - first}
-            size += (folder / name).stat().st_size
-    write_json(folder / MANIFEST, {"plan": msgspec.to_builtins(plan), "files": counts, "format": "trl"})
-    return Written(folder=str(folder), files=files, rows=len(drawn), bytes=size, root="", rewritten=0)
+            files[name] = {"rows": last - first, "hash": file_hash(staged / name)}
+            size += (staged / name).stat().st_size
+        # The images are inside: the folder itself serves as the root that a meta.json names.
+        finish(folder, staged, files, plan, "trl", folder)
+    return Written(folder=str(folder), files=list(files), rows=len(drawn), bytes=size, root=str(folder))
 
 
 def _schema() -> Any:
@@ -89,12 +89,36 @@ def _rows(
             raise PrefdataError(f"{place}: {error}; run `prefdata validate` for all problems.") from error
         if not isinstance(record, PreferencePair):
             raise PrefdataError(f"{place}: is not a pair; write JSON lines instead of parquet.")
+        if what := _beyond(record):
+            raise PrefdataError(
+                f"{place}: has {what}, for which the parquet files have no column; write JSON lines instead."
+            )
         prompt = place_media(record.prompt, record.media)
         yield {
             "images": [_image(media, source, place) for media in record.media],
             "prompt": _turns(prompt), "chosen": _turns(record.chosen), "rejected": _turns(record.rejected),
-            "source": source.name, "meta": msgspec.json.encode(record.meta).decode(),
+            "source": source.name, "meta": msgspec.json.encode(_meta(record)).decode(),
         }  # fmt: skip
+
+
+def _meta(record: PreferencePair) -> dict[str, Any]:
+    return record.meta if record.id is None else {"id": record.id} | record.meta
+
+
+def _beyond(record: PreferencePair) -> str | None:
+    """What would be lost without a word."""
+    turns = (*record.prompt, *record.chosen, *record.rejected)
+    if record.rejected_media is not None:
+        return "other images for the rejected side"
+    if record.margin is not None:
+        return "a margin"
+    if any(turn.calls or turn.role == "tool" for turn in turns):
+        return "tool calls"
+    if any(turn.reasoning for turn in turns):
+        return "a reasoning text"
+    if any(turn.name for turn in turns):
+        return "names of speakers"
+    return "keys beside an image" if any(item.extra for item in record.media) else None
 
 
 def _image(media: Media, source: Source, place: str) -> dict[str, Any]:

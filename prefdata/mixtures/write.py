@@ -3,6 +3,7 @@
 Counts become factors, and factors counts, so that an epoch keeps exactly its rows; that needs the sources' sizes.
 """
 
+import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,8 @@ def _unsaid(source: Source, target: Target) -> list[str]:
     if target in ("prefdata", "meta"):
         return [f"`{', '.join(source.extra)}`"] if source.extra else []
     lost = []
-    if source.root is not None and target != "xtuner" and target != "data.txt":
+    # Without a root, images are looked for beside the file. XComposer fails on a third column with the root.
+    if source.root is not None and target != "xtuner" and not _beside(source.root, source.annotation):
         lost.append(f"the image root {source.root}")
     if source.max_dynamic_patch is not None:
         lost.append(f"max_dynamic_patch {source.max_dynamic_patch}")
@@ -58,6 +60,10 @@ def _unsaid(source: Source, target: Target) -> list[str]:
     if source.name != source.annotation.stem and target != "dataset-info":
         lost.append("its name")
     return lost
+
+
+def _beside(root: Path, annotation: Path) -> bool:
+    return os.path.abspath(root) == os.path.abspath(annotation.parent)
 
 
 def _factor(source: Source, have: int) -> Decimal:
@@ -119,10 +125,14 @@ def _own(path: Path, mixture: Mixture) -> dict[str, Any]:
             entry["count"] = number(source.count)
         else:
             entry["factor"] = number(source.repeat_time)
+        if source.length is not None:
+            entry["length"] = source.length
         if source.max_dynamic_patch is not None:
             entry["max_dynamic_patch"] = source.max_dynamic_patch
         if source.data_augment:
             entry["data_augment"] = True
+        if source.format is not None:
+            entry["format"] = source.format
         entries.append(entry)
     return {"sources": entries}
 

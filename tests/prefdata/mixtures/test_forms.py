@@ -116,6 +116,18 @@ def test_every_form_keeps_the_rows_of_an_epoch(folder: Path, target: str) -> Non
     assert any("max_dynamic_patch" in sentence for sentence in lost) == (target not in ("meta", "prefdata"))
     if target in ("meta", "xtuner", "prefdata"):
         assert again.sources[0].root == folder / "img"
+    else:
+        assert f"a: the image root {folder / 'img'}" in lost
+
+
+def test_own_form_holds_everything(folder: Path) -> None:
+    (folder / "m.yaml").write_text(
+        "sources:\n- {name: n, path: a.jsonl, count: 23, root: img, length: 10, max_dynamic_patch: 6,"
+        " data_augment: true, format: mmpr}\n"
+    )
+    mixture = load(folder / "m.yaml")
+    assert write_mixture(folder / "out.yaml", mixture, "prefdata", [10]) == []
+    assert load(folder / "out.yaml").sources == mixture.sources
 
 
 def test_the_real_file_is_read(shared_data: Path) -> None:

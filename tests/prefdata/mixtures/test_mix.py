@@ -5,15 +5,17 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefdata.cli.main import cli
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import epoch, load
-from prefdata.mixtures.index import open_index
+from prefdata.mixtures.index import file_hash, open_index
 from prefdata.mixtures.materialise import write_epoch
 from prefdata.mixtures.plan import make_plan, table
+from prefdata.readers import read_rows
 from trainers.build import Grown
 from trainers.plan import make_plan as make_training_plan
 from trainers.trees import Branch, Tree
@@ -119,6 +121,118 @@ def test_writing_again_replaces_its_own_files_only(mix: Path, tmp_path: Path) ->
     assert (tmp_path / "mine" / "part-1.jsonl").read_text() == "precious"
 
 
+def test_a_write_that_fails_leaves_the_earlier_one(mix: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written(mix, out, 0, shards=2)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with (tmp_path / "text" / "p.jsonl").open("a") as stream:
+        stream.write('{"question": 1, "chosen": "a", "rejected": "b"}\n')
+
+    def fail(out: Path, *more: str) -> None:
+        with pytest.raises(PrefdataError, match=r"cannot be written as `trl`|no such|No such"):
+            cli.main(["mix", "write", str(mix), str(out), *more, "-q"], standalone_mode=False)
+
+    fail(out, "--to", "trl")
+    fail(out, "--container", "parquet")  # the images are not there
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    fail(tmp_path / "new", "--container", "parquet")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_meta_json_of_somebody_else_is_not_replaced(mix: Path, tmp_path: Path) -> None:
+    before = mix.read_bytes()
+    with pytest.raises(PrefdataError, match=r"meta\.json of something else"):
+        written(mix, tmp_path, 0)
+    assert mix.read_bytes() == before
+
+
+def pictured(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """The row after `mix write` beside another source of the same rows, whose root is another folder."""
+    entries = {}
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "p.jsonl").write_text(json.dumps(row) + "\n")
+        entries[name] = {"root": name, "annotation": f"{name}/p.jsonl", "repeat_time": 1}
+    (folder / "meta.json").write_text(json.dumps(entries))
+    written_rows = [json.loads(line) for line in _lines(folder)]
+    (first,) = [row for row in written_rows if '"a/' in json.dumps(row)]
+    assert json.loads(json.dumps(first).replace('"a/', '"b/')) in written_rows
+    return dict(first)
+
+
+def _lines(folder: Path) -> list[str]:
+    mixture, indexes = opened(folder / "meta.json")
+    drawn = epoch(mixture, 3, 0, [len(index) for index in indexes])
+    made = write_epoch(folder / "out", mixture, indexes, drawn, make_plan(mixture, indexes, seed=3))
+    assert made.rewritten > 0
+    return (folder / "out" / made.files[0]).read_text().splitlines()
+
+
+OPENAI = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "image_url", "image_url": {"url": "x.png", "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": "https://host/x.png"}},
+            {"type": "text", "text": "x.png?"},
+        ],
+    },
+    {"role": "assistant", "content": "yes"},
+]
+V1 = [
+    {"role": "user", "content": [{"type": "image_url", "value": "x.png"}, {"type": "text", "value": "Q"}]},
+    {"role": "assistant", "content": [{"type": "text", "value": "yes"}]},
+]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": OPENAI},
+        {"chosen_messages": V1, "rejected_messages": [V1[0], V1[1] | {"content": [{"type": "text", "value": "no"}]}]},
+        {
+            "conversations": [{"from": "human", "value": "<video><audio>Q"}],
+            "chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"},
+            "videos": ["x.png"], "audios": ["x.png"],
+        },
+        {
+            "messages": [{"role": "user", "content": "<image>Q"}, {"role": "assistant", "content": "a"}],
+            "rejected_response": "b", "images": ["x.png"], "rejected_images": ["x.png"],
+        },
+    ],
+)  # fmt: skip
+def test_every_format_names_its_media_from_the_common_root(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert pictured(tmp_path, row) == json.loads(json.dumps(row).replace('"x.png"', '"a/x.png"'))
+
+
+def test_what_cannot_be_moved_is_refused(tmp_path: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "<img>x.png</img>Q"}, {"role": "assistant", "content": "a"}],
+        "rejected_response": "b",
+    }
+    with pytest.raises(
+        PrefdataError, match=r"row 1 cannot be moved to the sources' common root: .*--image-root"
+    ):
+        pictured(tmp_path, row)
+
+
+def test_what_rows_lose_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = [{"role": "user", "content": "Q", "name": "Ann"}, {"role": "assistant", "content": "a"}]
+    rows = [{"messages": turns, "tag": 1}, {"messages": turns[:1] + turns[1:]}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cli.main(
+        ["mix", "write", str(tmp_path / "p.jsonl"), str(tmp_path / "out"), "--to", "sharegpt"],
+        standalone_mode=False,
+    )
+    made = json.loads(capsys.readouterr().out)
+    assert made["lost"]["p: names of speakers and ids of tool calls"]["rows"] == 2
+    assert made["ignored"]["p: tag"] == {"rows": 1, "lines": [1]}
+    assert "lost: p: names of speakers and ids of tool calls: 2 rows (lines" in caplog.text
+    assert "readers of `sharegpt` ignore: p: tag (1)" in caplog.text
+
+
 def test_an_index_is_kept_until_the_content_changes(tmp_path: Path) -> None:
     path, folder = tmp_path / "p.jsonl", tmp_path / "index"
     row = '{"question":"Q","chosen":"a","rejected":"b","image":["x","y"]}\n'
@@ -201,8 +315,36 @@ def test_parquet_holds_the_images_and_loads(mix: Path, tmp_path: Path) -> None:
     row = next(row for row in loaded if row["images"])
     assert row["images"][0].size == (8, 4)
     assert [part["type"] for part in row["prompt"][0]["content"]] == ["image", "text"]
-    (source,) = load(tmp_path / "hub" / made.files[0]).sources
-    assert source.format == "trl"
+    (source,) = load(tmp_path / "hub" / "meta.json").sources
+    assert (source.format, source.length) == ("trl", 35)
+    assert len(list(read_rows(source.annotation))) == 35
+    manifest = json.loads((tmp_path / "hub" / "mix.json").read_text())["files"]
+    assert manifest[made.files[0]] == {"rows": 35, "hash": file_hash(tmp_path / "hub" / made.files[0])}
+
+
+TURN = {"role": "assistant", "content": "a"}
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"margin": 0.5}, "a margin"),
+        ({"chosen": [TURN | {"reasoning_content": "so"}]}, "a reasoning text"),
+        (
+            {"chosen": [TURN | {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}]},
+            "tool calls",
+        ),
+        ({"chosen": [TURN | {"name": "Ann"}]}, "names of speakers"),
+    ],
+)
+def test_parquet_refuses_what_it_has_no_column_for(tmp_path: Path, more: dict[str, Any], what: str) -> None:
+    row = {"prompt": [{"role": "user", "content": "Q"}], "chosen": [TURN], "rejected": [TURN]} | more
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    command = ["mix", "write", str(tmp_path / "p.jsonl"), str(tmp_path / "o"), "--container", "parquet", "-q"]
+    with pytest.raises(PrefdataError, match=f"row 1: has {what}, for which the parquet files have no column"):
+        cli.main(command, standalone_mode=False)
+    with pytest.raises(PrefdataError, match="--to mmpr: parquet holds pairs as TRL reads them"):
+        cli.main([*command, "--to", "mmpr"], standalone_mode=False)
 
 
 def test_tokens_are_estimated(mix: Path) -> None:

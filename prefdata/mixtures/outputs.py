@@ -1,0 +1,94 @@
+"""The folder of `prefdata mix write`: shards, `meta.json` to train on them, `mix.json` with the plan and the hashes.
+
+An earlier write stays whole until the new one is: shards grow in a temporary folder inside and are moved when all are
+there, the manifest last. Only what an earlier manifest names is replaced.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from prefdata.convert import Count
+from prefdata.errors import PrefdataError
+from prefdata.jsonl import write_json
+from prefdata.mixtures.meta import write_meta
+from prefdata.mixtures.model import Mixture, Source
+from prefdata.mixtures.plan import Plan
+
+MANIFEST = "mix.json"
+META = "meta.json"
+
+
+class Written(msgspec.Struct, kw_only=True):
+    """The result of a write. `lost` and `ignored` are those of `prefdata convert`, by source."""
+
+    folder: str
+    files: list[str]
+    rows: int
+    bytes: int
+    root: str
+    rewritten: int = 0
+    lost: dict[str, Count] = {}
+    ignored: dict[str, Count] = {}
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A place for the shards until `finish`, gone afterwards. Raises PrefdataError where other files are in the way."""
+    made = not folder.exists()
+    _earlier(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".mix-") as staged:
+            yield Path(staged)
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def finish(
+    folder: Path, staged: Path, shards: Mapping[str, dict[str, Any]], plan: Plan, format_id: str, root: Path
+) -> None:
+    """Put the shards in the place of those of an earlier write. shards: file name -> {"rows", "hash"}."""
+    stale = _earlier(folder) - set(shards)
+    for name in shards:
+        os.replace(staged / name, folder / name)
+    sources = tuple(
+        Source(
+            name=name.partition(".")[0], annotation=folder / name, root=root, length=shard["rows"], format=format_id,
+        )
+        for name, shard in shards.items()
+    )  # fmt: skip
+    write_meta(folder / META, Mixture(sources))
+    write_json(
+        folder / MANIFEST, {"plan": msgspec.to_builtins(plan), "files": dict(shards), "format": format_id}
+    )
+    for name in stale:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The shards that an earlier write named in its manifest."""
+    named: set[str] = set()
+    manifest = folder / MANIFEST
+    ours = {MANIFEST, META} if manifest.exists() else set()
+    if ours:
+        try:
+            files = msgspec.json.decode(manifest.read_bytes())["files"]
+            named = {name for name in files if os.path.basename(name) == name}
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            raise PrefdataError(
+                f"{manifest}: not written by `prefdata mix write`; name an empty folder."
+            ) from error
+    there = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    foreign = [name for name in there if name.startswith("part-") or name == META]
+    if foreign := sorted(set(foreign) - named - ours):
+        raise PrefdataError(f"{folder}: holds {foreign[0]} of something else; name an empty folder.")
+    return named
