@@ -98,7 +98,6 @@ class TreeMaker:
     ) -> None:
         self.opened, self.pixels = opened, pixels
         self.needs_pairs, self.limit, self.grown = needs_pairs, limit, grown
-        self._texts: dict[str, tuple[int, ...]] = {}
 
     def tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
         """The tree of `record`; raises BadRow with the reason when there is none."""
@@ -132,6 +131,7 @@ class TreeMaker:
             if record.rejected_media is not None:
                 raise BadRow("has other images on the rejected side, which cannot be trained on")
             sides = [record.chosen, record.rejected] if self.needs_pairs else [record.chosen]
+            _refuse_thoughts((*record.prompt, *(turn for side in sides for turn in side)))
             for name, side in zip(("chosen", "rejected"), sides, strict=False):
                 if not any(turn.role == "assistant" and turn.text.strip() for turn in side):
                     raise BadRow(f"has an empty `{name}` answer")
@@ -139,6 +139,7 @@ class TreeMaker:
         assert isinstance(record, Conversation)
         if self.needs_pairs:
             raise BadRow("is a conversation without a rejected answer; train it with --stage sft")
+        _refuse_thoughts(record.messages)
         first = next((i for i, turn in enumerate(record.messages) if turn.role == "assistant"), None)
         if first is None:
             raise BadRow("has no assistant turn, so no supervised token")
@@ -247,6 +248,14 @@ def as_chat(turn: Message, *, parts: bool) -> dict[str, Any]:
         {"type": "text", "text": p.text} if isinstance(p, Text) else {"type": "image"} for p in turn.content
     ]
     return {"role": turn.role, "content": content}
+
+
+def _refuse_thoughts(turns: tuple[Message, ...]) -> None:
+    """A turn rendered without its call or its reasoning would teach the model to stop instead of calling."""
+    for turn in turns:
+        if turn.calls or turn.call_id is not None or turn.reasoning:
+            held = "reasoning" if turn.reasoning else "a tool call or its result"
+            raise BadRow(f"has {held}, which cannot be trained on yet")
 
 
 def _prefix(part: tuple[int, ...], whole: tuple[int, ...], what: str) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
+from prefdata.models import model_folder
 from prefdata.progress import say
 from trainers.families import Opened
 
@@ -35,7 +36,10 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
     try:
         model.save_pretrained(folder)
         opened.processor.save_pretrained(folder)
-        keep_names(folder, tensor_names(Path(opened.path)))
+        given = model_folder(opened.path)
+        wanted = tensor_names(given) if given is not None else set()
+        keep_names(folder, wanted)
+        prove_whole(folder, wanted, model)
     except SafetensorError as error:  # what the writer makes of a full disk
         reason = " ".join(str(error).split())
         raise PrefdataError(
@@ -83,12 +87,28 @@ def keep_names(folder: Path, wanted: set[str]) -> None:
             renamed.get(name, name): file for name, file in content["weight_map"].items()
         }
         write_json(index, content)
-    lost = wanted - tensor_names(folder)
-    lost -= {name for name in lost if name.endswith("lm_head.weight")}  # tied: the embedding is saved once
-    if lost:
-        say(
-            f"warning: {len(lost)} tensors of the input are not in the saved model, such as {sorted(lost)[0]}"
+
+
+def prove_whole(folder: Path, wanted: set[str], model: Any) -> None:
+    """Every tensor of the model is in the folder, under the name that the input gave it.
+
+    wanted: the input's names, empty where they are not known. A name of the input may be missing for two reasons: its
+    tensor is tied to another, which is saved once, or the model has no use for it.
+    """
+    saved = tensor_names(folder)
+    held = {tensor.data_ptr() for tensor in model.state_dict().values()}
+    lost, strange = wanted - saved, (saved - wanted if wanted else set())
+    if len(saved) < len(held) or strange:
+        raise PrefdataError(
+            f"{folder}: the saved model is not whole, {len(saved)} of {len(held)} tensors are there and {len(strange)} "
+            f"have names that the input does not know ({', '.join(sorted(lost | strange)[:3])}); keep the checkpoints "
+            "and report this with the versions in train.json.",
+            exit_code=EXIT_DATA,
         )
+    if model.config.get_text_config().tie_word_embeddings:
+        lost = {name for name in lost if not name.endswith("lm_head.weight")}
+    if lost:
+        say(f"note: {len(lost)} tensors of the input have no use in this model, such as {sorted(lost)[0]}")
 
 
 def _name(name: str, wanted: set[str]) -> str:

@@ -1,8 +1,8 @@
 """Starts the training processes and prints the one line of result.
 
 Where it stands: between the command and `run.py`. One process runs here; `--nproc N` starts N of this program with
-torchrun's environment variables; under torchrun, deepspeed or another launcher that sets them, this process is one of
-theirs.
+torchrun's environment variables; under torchrun, deepspeed or another launcher that sets them, and under srun, this
+process is one of theirs.
 
 The decision to question: `--nproc` starts plain processes instead of torchrun. Nothing of torchrun's (elastic
 restarts, rendezvous over machines) is wanted on one machine, and this way a mistake in the data is one sentence and
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +26,7 @@ import msgspec
 from prefdata.cli.config import set_verbosity
 from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import write_json
+from trainers import slurm
 from trainers.config import TrainConfig
 
 _POLL_SECONDS = 0.2
@@ -33,6 +35,12 @@ _ERROR_FILE = "PREFDATA_ERROR_FILE"
 
 def launch(config: TrainConfig) -> int:
     """Train in this process, or start `--nproc` of them; the result goes to standard output."""
+    os.environ.update(slurm.place(os.environ))
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        if not os.environ.get(name, "0").isdecimal():
+            raise PrefdataError(
+                f"{name}={os.environ[name]}: a whole number is needed; unset it, or start with torchrun."
+            )
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
     if int(os.environ.get("RANK", "0")):
@@ -98,6 +106,8 @@ def environment(config: TrainConfig) -> Iterator[None]:
 def _start(config: TrainConfig) -> int:
     from prefdata.progress import log
 
+    if find_spec("torch") is None:  # said once, not by every process
+        raise ModuleNotFoundError("torch is not installed", name="torch")
     quiet = [] if log.isEnabledFor(20) else ["--quiet"]
     with tempfile.TemporaryDirectory(prefix="prefdata-train-") as folder:
         settings, problem = Path(folder) / "config.json", Path(folder) / "error.json"

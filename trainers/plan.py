@@ -60,7 +60,7 @@ class Plan:
         return sorted({tree for step in self.steps for tree in step.trees})
 
     def fingerprint(self, trees: Sequence[Tree]) -> str:
-        """A hash of the data in its order: a checkpoint is resumed only into the same plan."""
+        """A hash of the rows in their order; `claim.py` compares the settings."""
         return content_id([[trees[number].key for number in step.trees] for step in self.steps])
 
 

@@ -4,19 +4,23 @@ Where it stands: after the model is loaded and before the first step. The refere
 the untouched policy computes it, through the same packed path; with LoRA the adapters are not there yet.
 
 The decision to question: the cache is an append-only JSONL named by a hash of the weights, the processor and the
-compute type, with one line per tree, keyed by the tree's own hash (tokens, supervised spans, images). An interrupted
-pass goes on where it stopped, and another run on the same model and rows reads instead of computing.
+compute type, with one line per tree, keyed by the tree's own hash (tokens, supervised spans, images). Lines are
+written row by packed row, so an interrupted pass goes on where it stopped, and another run on the same model and rows
+reads instead of computing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-import xxhash
 
 from prefdata.jsonl import encode_row, read_lines
+from prefdata.models import model_hash
 from prefdata.progress import progress
 from prefdata.records import content_id
 from trainers.families import Opened
@@ -27,8 +31,6 @@ from trainers.trees import Tree
 Reference = dict[str, tuple[float, ...]]
 """Summed log-probability of each branch, by tree key."""
 
-_HASHED = ("*.safetensors", "*.bin", "config.json", "*processor_config.json", "processor_config.json")
-
 
 def reference_logps(
     model: Any,
@@ -38,17 +40,14 @@ def reference_logps(
     maker: RowMaker,
     folder: Path,
 ) -> Reference:
-    """Read what the cache holds, compute the rest (each process its share), append it."""
-    name = content_id(model_hash(opened), str(maker.dtype), str(maker.autocast_to))
+    """Read what the cache holds, compute the rest (each process its share) and append it as it comes."""
+    name = content_id(model_hash(opened.path), str(maker.dtype), str(maker.autocast_to))
     path = folder / f"reference-{name[:16]}.jsonl"
     known = _read(path)
     keys = {id(tree): cache_key(tree) for tree in trees}
     owed = list({keys[id(tree)]: tree for tree in trees if keys[id(tree)] not in known}.values())
     if owed:
-        fresh = _compute(model, head, owed, maker)
-        if maker.rank == 0:
-            _append(path, [(cache_key(tree), logps) for tree, logps in zip(owed, fresh, strict=True)])
-        known |= {cache_key(tree): logps for tree, logps in zip(owed, fresh, strict=True)}
+        known |= _compute(model, head, owed, maker, path)
     return {tree.key: known[keys[id(tree)]] for tree in trees}
 
 
@@ -58,42 +57,38 @@ def cache_key(tree: Tree) -> str:
     return content_id(tree.key, [(stat.st_size, stat.st_mtime_ns) for stat in stats])
 
 
-def model_hash(opened: Opened) -> str:
-    """A hash of weights and processor; a hub model is known by its commit."""
-    commit = getattr(opened.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    digest = xxhash.xxh3_128()
-    folder = Path(opened.path)
-    for path in sorted({found for pattern in _HASHED for found in folder.glob(pattern)}):
-        digest.update(path.name.encode())
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 24):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 @torch.no_grad()
-def _compute(model: Any, head: AnswerHead, trees: list[Tree], maker: RowMaker) -> list[tuple[float, ...]]:
+def _compute(model: Any, head: AnswerHead, trees: list[Tree], maker: RowMaker, path: Path) -> Reference:
+    """Values by cache key. Processes meet after each row, so that the first can write what all have."""
     model.eval()
     rows = maker.cut(trees)
-    mine = rows[maker.rank :: maker.processes]
-    found: list[tuple[int, tuple[float, ...]]] = []
-    with progress("reference", sum(map(len, mine)), "trees") as bar, maker.autocast():
-        for numbers in mine:
-            row = maker.make([trees[number] for number in numbers])
-            sums = branch_sums(token_logps(model, head, row), row).tolist()
-            at = 0
-            for number in numbers:
-                width = len(trees[number].branches)
-                found.append((number, tuple(sums[at : at + width])))
-                at += width
-            bar.advance(len(numbers))
-    if maker.processes > 1:
-        shares: list[Any] = [None] * maker.processes
-        torch.distributed.all_gather_object(shares, found)
-        found = [pair for share in shares for pair in share]
-    return [logps for _, logps in sorted(found)]
+    found: Reference = {}
+    with (
+        _appending(path, writes=maker.rank == 0) as append,
+        progress("reference", len(trees), "trees") as bar,
+    ):
+        for start in range(0, len(rows), maker.processes):
+            together = rows[start : start + maker.processes]
+            mine = together[maker.rank] if maker.rank < len(together) else []
+            fresh = _values(model, head, [trees[number] for number in mine], maker)
+            if maker.processes > 1:
+                shares: list[Any] = [None] * maker.processes
+                torch.distributed.all_gather_object(shares, fresh)
+                fresh = {key: logps for share in shares for key, logps in share.items()}
+            append(fresh)
+            found |= fresh
+            bar.advance(sum(map(len, together)))
+    return found
+
+
+def _values(model: Any, head: AnswerHead, trees: list[Tree], maker: RowMaker) -> Reference:
+    """One packed row through the model."""
+    if not trees:
+        return {}
+    row = maker.make(trees)
+    with maker.autocast():
+        sums = iter(branch_sums(token_logps(model, head, row), row).tolist())
+    return {cache_key(tree): tuple(islice(sums, len(tree.branches))) for tree in trees}
 
 
 def _read(path: Path) -> Reference:
@@ -109,9 +104,20 @@ def _read(path: Path) -> Reference:
     return found
 
 
-def _append(path: Path, entries: list[tuple[str, tuple[float, ...]]]) -> None:
+@contextmanager
+def _appending(path: Path, *, writes: bool) -> Iterator[Callable[[Reference], None]]:
+    """A function that appends values to the cache at once; it does nothing on the processes that do not write."""
+    if not writes:
+        yield lambda fresh: None
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as stream:
+    with open(path, "ab", buffering=0) as stream:
         if stream.tell():
             stream.write(b"\n")  # closes a torn last line; blank lines are skipped on reading
-        stream.writelines(encode_row({"key": key, "logps": logps}) for key, logps in entries)
+        yield lambda fresh: _write(stream, fresh)
+
+
+def _write(stream: FileIO, fresh: Reference) -> None:
+    lines = b"".join(encode_row({"key": key, "logps": logps}) for key, logps in fresh.items())
+    while lines:
+        lines = lines[stream.write(lines) :]  # a nearly full disk takes only a part

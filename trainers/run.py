@@ -20,6 +20,7 @@ from prefdata import __version__
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
+from trainers.claim import CARD_FILE, STATE_FILE, claim
 from trainers.config import TrainConfig
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -47,12 +48,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    checkpoint = last_checkpoint(output)
-    if checkpoint is not None and not config.resume:
-        raise PrefdataError(
-            f"{output}: holds the checkpoint {checkpoint.name} of an earlier run; go on from it with --resume, "
-            "remove it, or choose another --output-dir."
-        )
+    checkpoint = claim(config)
     opened = families.open_model(config.model)
     store = pixels.PixelStore(opened)
     grown = build.grow(config, opened, store)
@@ -100,7 +96,6 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     expected = expected_first_loss(config, todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
-        write_json(output / "train.json", _card(config, opened, todo, maker.share))
     if config.lora_rank:
         model = add_lora(model, config)
     log = steplog.StepLog(
@@ -108,7 +103,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     )
     loop = trainer.ForestTrainer(config, todo, grown.trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:
-        loop.restore(msgspec.json.decode((checkpoint / trainer.STATE_FILE).read_bytes()), checkpoint)
+        loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
+    if rank == 0:
+        write_json(output / CARD_FILE, _card(config, todo, maker.share))
     log.keep(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     log.close()
@@ -268,15 +265,7 @@ def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: 
         say(f"plan: expected first loss {expected:.4f}")
 
 
-def last_checkpoint(output: Path) -> Path | None:
-    """The newest whole checkpoint of an output folder."""
-    from trainers.trainer import STATE_FILE
-
-    whole = [path.parent for path in output.glob(f"checkpoint-*/{STATE_FILE}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _card(config: TrainConfig, opened: Any, todo: Any, share: bool) -> dict[str, Any]:
+def _card(config: TrainConfig, todo: Any, share: bool) -> dict[str, Any]:
     from importlib.metadata import version
 
     names = ("torch", "transformers", "accelerate", "peft") + (

@@ -21,6 +21,7 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers import losses
+from trainers.claim import STATE_FILE
 from trainers.config import TrainConfig
 from trainers.logprobs import AnswerHead, branch_sums, token_logps
 from trainers.plan import Plan, PlannedRow, Step
@@ -28,10 +29,6 @@ from trainers.reference import Reference
 from trainers.rows import RowMaker
 from trainers.steplog import SUMS, StepLog
 from trainers.trees import Tree
-
-STATE_FILE = "prefdata.json"
-"""Written last into a checkpoint: its presence means the checkpoint is whole."""
-
 
 TIE = 1e-4
 """Margins up to this are ties: rounding alone makes them, and at step 1 they are all there is."""
@@ -177,11 +174,11 @@ class ForestTrainer(Trainer):
             write_json(folder / STATE_FILE, {"plan": self.fingerprint, "reward_shift": self.shift.state()})
 
     def restore(self, state: dict[str, Any], place: Path) -> None:
-        """Take over what a checkpoint holds of ours; another plan is refused."""
+        """Take over what a checkpoint holds of ours; another plan (the same settings, but other rows) is refused."""
         if state["plan"] != self.fingerprint:
             raise PrefdataError(
-                f"{place}: this checkpoint was made with other data, order or batch size; give the same settings, "
-                "or another --output-dir."
+                f"{place}: this checkpoint was made with other rows or another number of processes; give the same data "
+                "to as many processes, or choose another --output-dir."
             )
         self.shift.load(state["reward_shift"])
         say(f"resume: from {place}")
@@ -196,4 +193,4 @@ class _StepEnd(TrainerCallback):
         self.trainer.end_step()
 
 
-__all__ = ["STATE_FILE", "ForestTrainer", "PlannedRow", "PlannedRows"]
+__all__ = ["ForestTrainer", "PlannedRow", "PlannedRows"]

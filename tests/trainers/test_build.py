@@ -77,6 +77,22 @@ def test_sft_on_pairs_takes_the_chosen_side(models: dict[str, Path], text_pairs:
 
 
 PAIR = {"question": "Two plus two?", "chosen": "Four", "rejected": "Five"}
+ASKED = [{"role": "user", "content": "Weather?"}]
+CALL = {
+    "prompt": ASKED,
+    "chosen": [
+        {
+            "role": "assistant",
+            "tool_calls": [{"type": "function", "function": {"name": "w", "arguments": {}}}],
+        }
+    ],
+    "rejected": [{"role": "assistant", "content": "Sunny"}],
+}
+THOUGHT = {
+    "prompt": ASKED,
+    "chosen": [{"role": "assistant", "content": "Rain", "reasoning_content": "It is autumn."}],
+    "rejected": [{"role": "assistant", "content": "Sunny"}],
+}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +101,8 @@ PAIR = {"question": "Two plus two?", "chosen": "Four", "rejected": "Five"}
         ("llama", PAIR | {"chosen": "Four " * 300}, {}, "more than the 512 allowed by the model"),
         ("llama", PAIR, {"max_length": 30}, "more than the 30 allowed by --max-length"),
         ("llama", PAIR | {"image": "x.png"}, {}, "this model reads text only"),
+        ("llama", CALL, {}, "has a tool call or its result, which cannot be trained on yet"),
+        ("llama", THOUGHT, {}, "has reasoning, which cannot be trained on yet"),
         ("llava", PAIR | {"image": "missing.png"}, {}, "missing.png"),
         ("llava", PAIR | {"chosen": "Four <image>", "image": ""}, {}, "image placeholder inside an answer"),
     ],
@@ -97,7 +115,11 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     models: dict[str, Path],
     tmp_path: Path,
 ) -> None:
-    good = {"question": "a", "chosen": "b", "rejected": "c"}
+    good = (
+        row | {"chosen": row["rejected"]}
+        if "prompt" in row
+        else {"question": "a", "chosen": "b", "rejected": "c"}
+    )
     data = write(tmp_path / "bad.jsonl", good, row)
     with pytest.raises(PrefdataError, match=r"bad\.jsonl:2: ") as caught:
         trees(models[kind], data, **settings)

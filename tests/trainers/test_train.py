@@ -170,8 +170,17 @@ def test_resume_equals_an_uninterrupted_run(
     if deepspeed == "none":
         with pytest.raises(PrefdataError, match="checkpoint-5 of an earlier run"):
             train(output=tmp_path / "cut", **common)
-        with pytest.raises(PrefdataError, match="other data, order or batch size"):
-            train(output=tmp_path / "cut", resume=True, **{**common, "seed": 1})
+        said = r"--seed 0 \(now 1\), --learning-rate 0.001 \(now 0.1\)"
+        with pytest.raises(PrefdataError, match=said):
+            train(output=tmp_path / "cut", resume=True, **{**common, "seed": 1, "learning_rate": 0.1})
+        rows = Path(text_pairs).read_text().splitlines(keepends=True)
+        same_name = tmp_path / "pairs.jsonl"
+        same_name.write_text("".join(rows))
+        moved = {**common, "data": same_name}
+        train(output=tmp_path / "moved", **moved)
+        same_name.write_text("".join(reversed(rows)))
+        with pytest.raises(PrefdataError, match="checkpoint was made with other rows"):
+            train(output=tmp_path / "moved", resume=True, **moved)
 
 
 def test_reference_is_computed_once(
@@ -187,15 +196,72 @@ def test_reference_is_computed_once(
     owed = []
     original = reference._compute
 
-    def counted(model: Any, head: Any, trees: Any, maker: Any) -> Any:
+    def counted(model: Any, head: Any, trees: Any, *rest: Any) -> Any:
         owed.append(len(trees))
-        return original(model, head, trees, maker)
+        return original(model, head, trees, *rest)
 
     monkeypatch.setattr(reference, "_compute", counted)
     train(output=tmp_path / "b", reference_cache=str(cache), **common)
     train(output=tmp_path / "c", reference_cache=str(cache), **common)
     assert owed == [1]
     assert log_of(tmp_path / "a")[0]["loss"] == pytest.approx(log_of(tmp_path / "c")[0]["loss"], abs=1e-6)
+
+
+def test_an_interrupted_reference_pass_goes_on(
+    models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import reference
+
+    calls = []
+    original = reference._values
+
+    def stopped(model: Any, head: Any, trees: Any, maker: Any) -> Any:
+        calls.append(len(trees))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(model, head, trees, maker)
+
+    common: dict[str, Any] = {"model": models["llama"], "data": text_pairs, "max_tokens": 150, "epochs": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "_values", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(output=tmp_path / "cut", **common)
+    (path,) = (tmp_path / "cut").glob("reference-*.jsonl")
+    assert len(path.read_text().splitlines()) == sum(calls[:2]) > 0
+    train(output=tmp_path / "cut", **common)
+    train(output=tmp_path / "whole", **common)
+    keys = [json.loads(line)["key"] for line in path.read_text().split("\n") if line]
+    assert len(keys) == len(set(keys)) == 10
+    for cut, whole in zip(log_of(tmp_path / "cut"), log_of(tmp_path / "whole"), strict=True):
+        assert cut["loss"] == pytest.approx(whole["loss"], abs=1e-6)
+
+
+def test_srun_makes_one_run_of_its_tasks(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    command = [
+        *(sys.executable, "-m", "prefdata", "train", "--stage", "sft", "--model", str(models["llama"])),
+        *("--data", str(text_pairs), "--output-dir", "out", "--batch-size", "4", "--max-steps", "1"),
+        *("--deepspeed", "none"),
+    ]
+    tasks = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            env=os.environ | {
+                "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank),
+                "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": str(os.getpid()), "OMP_NUM_THREADS": "1",
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    outputs = [task.communicate(timeout=120)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0]
+    assert json.loads(outputs[0])["steps"] == 1
+    assert outputs[1] == b""
 
 
 def test_not_a_number_stops_with_the_rows_named(
