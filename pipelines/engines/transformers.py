@@ -43,7 +43,10 @@ class TransformersEngine:
                 f"--tp {options.tensor_parallel}: the transformers engine runs on one device; use --engine vllm."
             )
         arguments = options.engine_args
-        self._most_sequences = int(arguments.pop("max_sequences", "512"))
+        most = arguments.pop("max_sequences", "512")
+        if not most.isdecimal() or int(most) < 1:
+            raise PrefdataError(f"--engine-arg max_sequences={most}: a whole number from 1 is needed.")
+        self._most_sequences = int(most)
         device = arguments.pop("device", "")
         if arguments:
             known = "device and max_sequences"

@@ -318,3 +318,9 @@ def test_rows_with_and_without_images_share_a_batch() -> None:
         ]
         assert reply.prompt_tokens == alone.prompt_tokens
     assert together[0].prompt_tokens == together[3].prompt_tokens > together[1].prompt_tokens
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1"])
+def test_a_setting_that_is_no_number_is_named(value: str) -> None:
+    with pytest.raises(PrefdataError, match=f"--engine-arg max_sequences={value}: a whole number"):
+        make_engine(SamplingOptions(checkpoint="demo", engine_arg=(f"max_sequences={value}",)))

@@ -1,0 +1,22 @@
+"""What the environment says about processes is checked before anything is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from prefdata.errors import PrefdataError
+from tests.support.forests import config
+from trainers import launch
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
+def test_a_place_that_is_no_number_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "abc")
+    with pytest.raises(PrefdataError, match=f"{name}=abc: a whole number is needed"):
+        launch.launch(config(Path("m"), Path("d")))
+
+
+def test_a_missing_package_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="torch is not installed"):
+        launch.launch(config(Path("m"), Path("d"), nproc=2))
