@@ -157,4 +157,7 @@ def write_card(
         caveats=caveats,
         files={file: holds for file, holds in _FILES.items() if (run / file).exists()},
         tags=(str(command),) if command else (),
+        images=any(
+            msgspec.json.decode(line, type=_Pictured).image for _, line in read_lines(run / "pairs.jsonl")
+        ),
     )

@@ -28,12 +28,12 @@ def write_card(
     caveats: str,
     files: Mapping[str, str],
     tags: tuple[str, ...] = (),
-    images: bool = True,
+    images: bool,
 ) -> None:
     """Write the card.
 
     counts: what was kept and dropped, nested ones by reason; `pairs` is the size. files: name -> what it holds; the
-    first is the data itself.
+    first is the data itself. images: whether any row has one.
     """
     write_text(path, card(name, what, counts, settings, caveats, files, tags, images=images))
 
@@ -47,7 +47,7 @@ def card(
     files: Mapping[str, str],
     tags: tuple[str, ...] = (),
     *,
-    images: bool = True,
+    images: bool,
 ) -> str:
     """The card's text."""
     table = "\n".join(f"| {_cell(label)} | {count} |" for label, count in _counted(counts))

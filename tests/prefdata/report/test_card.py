@@ -5,10 +5,11 @@ import pytest
 from prefdata.report.card import card
 
 
-def made(**counts: object) -> str:
+def made(*, images: bool = True, **counts: object) -> str:
     return card(
         "my-pairs", "Pairs.", {"rows": 9, **counts, "dropped": {"same|answer": 2}}, {"model": "a|b\n`c`", "seed": 1},
         "Beware.", {"pairs.jsonl": "the pairs"}, ("dropout-ntp",),
+        images=images,
     )  # fmt: skip
 
 
@@ -32,3 +33,5 @@ def test_the_front_matter_is_the_hubs(pairs: int, size: str) -> None:
     assert data.size_categories == [size]
     assert data.configs == [{"config_name": "default", "data_files": "pairs.jsonl"}]
     assert "dropout-ntp" in data.tags
+    assert data.task_categories == ["image-text-to-text"]
+    assert hub.DatasetCard(made(pairs=pairs, images=False)).data.task_categories == ["text-generation"]
