@@ -4,6 +4,7 @@ Where it stands: `formats/*` turn rows into these records and back; rules, gener
 else. The decision to question: an image's place in the text is a *part* of the message (`MediaRef`), never a
 magic string, so `<image>` written by a user as plain text survives every conversion. Media that no part refers
 to are *unplaced*: the row listed them without a placeholder, and consumers put them before the first user turn.
+What a row holds and its record does not is named in `unread`, so that no conversion can lose it in silence.
 """
 
 from typing import Any, Literal, get_args
@@ -55,7 +56,8 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One turn. `content` alternates text and media in reading order; it may be empty.
 
-    `reasoning` is thought written before the content; `call_id` says which call a tool turn answers.
+    `reasoning` is thought written before the content; `call_id` says which call a tool turn answers. `extra` holds the
+    other keys of the turn (`loss`, `weight`, `score`), for the formats that have turns to write them into.
     """
 
     role: Role
@@ -64,6 +66,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning: str | None = None
     call_id: str | None = None
     name: str | None = None
+    extra: dict[str, Any] = {}
+
+    def __hash__(self) -> int:
+        """Of what is said alone: a dictionary has no hash."""
+        return hash((self.role, self.content))
 
     @property
     def text(self) -> str:
@@ -87,6 +94,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[Media, ...] = ()
     id: str | None = None
     meta: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
 
 class PreferencePair(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +111,7 @@ class PreferencePair(msgspec.Struct, frozen=True, kw_only=True):
     margin: float | None = None
     id: str | None = None
     meta: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
 
 class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +123,7 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[Media, ...] = ()
     id: str | None = None
     meta: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +143,7 @@ class RankedCandidates(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[Media, ...] = ()
     id: str | None = None
     meta: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +157,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[Media, ...] = ()
     id: str | None = None
     meta: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
 
 Record = Conversation | PreferencePair | Question | LabelledAnswer | RankedCandidates
@@ -205,11 +217,17 @@ def record_id(record: Record) -> str:
     """The id of a record: a hash of media, prompt and answers. An id that the source gave may stand there twice."""
     media = [m.uri if m.uri is not None else xxhash.xxh3_128_hexdigest(m.data or b"") for m in record.media]
     if isinstance(record, Conversation):
-        return content_id(media, record.messages)
+        return content_id(media, bare(record.messages))
+    prompt = bare(record.prompt)
     if isinstance(record, PreferencePair):
-        return content_id(media, record.prompt, record.chosen)
+        return content_id(media, prompt, bare(record.chosen))
     if isinstance(record, LabelledAnswer):
-        return content_id(media, record.prompt, record.answer)
+        return content_id(media, prompt, bare(record.answer))
     if isinstance(record, RankedCandidates):
-        return content_id(media, record.prompt, [candidate.messages for candidate in record.candidates])
-    return content_id(media, record.prompt, record.chosen, record.answer)
+        return content_id(media, prompt, [bare(candidate.messages) for candidate in record.candidates])
+    return content_id(media, prompt, record.chosen, record.answer)
+
+
+def bare(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The turns without their extra keys: what is said, and nothing about it."""
+    return tuple(msgspec.structs.replace(turn, extra={}) if turn.extra else turn for turn in messages)

@@ -15,7 +15,7 @@ from prefdata.containers import Container, without_none
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.formats import BadRow, Format
 from prefdata.formats.dialect import in_reading_order
-from prefdata.formats.holding import MEDIA_KEYS, NAMES
+from prefdata.formats.holding import MEDIA_KEYS, NAMES, of_turn
 from prefdata.readers import plain_rows
 from prefdata.records import (
     Conversation,
@@ -128,6 +128,9 @@ def _medium(item: Media, lost: tuple[str, ...]) -> Any:
 
 
 def _turn(turn: Message, lost: tuple[str, ...]) -> Message:
+    if turn.extra:
+        extra = {key: value for key, value in turn.extra.items() if of_turn(key) not in lost}
+        turn = msgspec.structs.replace(turn, extra=without_none(extra))
     if NAMES not in lost:
         return turn
     calls = tuple(msgspec.structs.replace(call, id=None) for call in turn.calls)

@@ -73,6 +73,9 @@ class Turn(msgspec.Struct, frozen=True):
     reasoning: str | None = None
     call_id: str | None = None
     name: str | None = None
+    # Keys of the turn that are none of the above, and the names of what lies deeper in it and is not read.
+    extra: dict[str, Any] = {}
+    unread: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -125,6 +128,8 @@ class View(msgspec.Struct, kw_only=True):
     answer_type: str | None = None
     options: tuple[str, ...] = ()
     continued: str | None = None
+    # Names of what the row holds and the view does not, besides what its turns say of themselves.
+    unread: tuple[str, ...] = ()
 
     def count(self, kind: MediaKind) -> int:
         """How many media of a kind the row lists."""
@@ -149,6 +154,9 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: bool = False
     names: bool = False  # names of speakers, ids of tool calls
     media_keys: bool = False  # what a typed part says beside its reference
+    turn_keys: frozenset[str] | None = (
+        None  # other keys of turns are written, but for these, which mean something
+    )
     per_side: bool = False  # other media for the rejected side
     inline: bool = False  # image bytes, where the container holds bytes
 
@@ -172,6 +180,8 @@ class Format:
     content_keys: ClassVar[frozenset[str]]
     # Keys beside the content that the format's own readers use.
     also_reads: ClassVar[frozenset[str]] = frozenset()
+    # Keys of a turn beside its content that the format's own readers use.
+    turn_reads: ClassVar[frozenset[str]] = frozenset()
     # Key often written by mistake -> the right one.
     misspelt: ClassVar[dict[str, str]] = {}
     sample: ClassVar[str]
@@ -229,7 +239,7 @@ class Format:
         if KINDS[type(record)] not in self.kinds:
             names = " or ".join(self.kinds)
             raise CannotHold(f"a {KINDS[type(record)]} (`{self.id}` holds a {names})")
-        from prefdata.formats.holding import check_holds, unheld
+        from prefdata.formats.holding import check_holds, missed, unheld, writable_turns
 
         check_holds(self, record, inline)
         # A key that means something else in the target would be read as content there.
@@ -237,12 +247,17 @@ class Format:
         if clashing:
             meta = {key: value for key, value in record.meta.items() if key not in clashing}
             record = msgspec.structs.replace(record, meta=meta)
-        written = self.write(record)
         missing = (*sorted(clashing), *unheld(self, record))
+        record, keys = writable_turns(self, record)
+        written = self.write(record)
+        if keys.given or keys.lost:
+            gone, unused = missed(self, keys, written.row)
+            missing = (*missing, *gone)
+            written = Written(written.row, written.lost, (*written.ignored, *unused))
         if not missing and self.also_reads.isdisjoint(written.ignored):
             return written
         ignored = tuple(name for name in written.ignored if name not in self.also_reads)
-        return Written(written.row, (*written.lost, *missing), ignored)
+        return Written(written.row, tuple(dict.fromkeys((*written.lost, *missing))), ignored)
 
     @functools.cached_property
     def reserved(self) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """The last step of reading: a complete view becomes a record, or the row is refused with the place that is at fault."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from prefdata.formats.base import BadRow, Found, Turn, View
@@ -14,6 +15,7 @@ from prefdata.records import (
     Question,
     RankedCandidates,
     Record,
+    bare,
     merge_text,
 )
 
@@ -27,7 +29,10 @@ def build(view: View, row: dict[str, Any], content_keys: frozenset[str]) -> Reco
     common: dict[str, Any] = {
         "media": _media(view.media),
         "id": identity if isinstance(identity, str) else None,
+        "unread": _unread(view),
     }
+    if view.blank_media:
+        raise BadRow(view.blank_media[0], "an empty text where the path of a file should be")
     limit = len(view.media)
     prompt = _messages(view.prompt, limit)
     if view.kind == "conversation":
@@ -66,14 +71,39 @@ def _pair(view: View, row: dict[str, Any], meta: dict[str, Any], common: dict[st
         common["margin"] = float(margin)
     if view.rejected_media is not None:
         common["rejected_media"] = _other_media(view)
-    if view.rejected_prompt is not None and _messages(view.rejected_prompt, limit) != common["prompt"]:
-        raise BadRow("", "the prompt turns of the two sides differ, so this is not a pair")
+    if view.rejected_prompt is not None:
+        other = _messages(view.rejected_prompt, limit)
+        if bare(other) != bare(common["prompt"]):
+            raise BadRow("", "the prompt turns of the two sides differ, so this is not a pair")
+        common["unread"] = named(common["unread"], dropped(other, common["prompt"]))
     for side, turns in (("chosen", view.chosen), ("rejected", view.rejected)):
         if not turns:
             raise BadRow(side, "no answer turn after the prompt")
     return PreferencePair(
         chosen=_messages(view.chosen, limit), rejected=_messages(view.rejected, limit), meta=meta, **common
     )
+
+
+def dropped(worse: Iterable[Message | Turn], better: Iterable[Message | Turn]) -> tuple[str, ...]:
+    """Names of keys in the rejected side's copy of the prompt, which is not kept, that the chosen side's has not."""
+    pairs = zip(worse, better, strict=False)
+    return tuple(
+        f"`{key}` of a turn of the rejected side's prompt"
+        for other, ours in pairs
+        for key, value in other.extra.items()
+        if value is not None and ours.extra.get(key) != value
+    )
+
+
+def named(*names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each name once."""
+    return tuple(dict.fromkeys(name for some in names for name in some))
+
+
+def _unread(view: View) -> tuple[str, ...]:
+    sides = (view.prompt, view.chosen, view.rejected, view.rejected_prompt or ())
+    turns = [turn for side in (*sides, *(one.turns for one in view.candidates)) for turn in side]
+    return named(view.unread, *(turn.unread for turn in turns))
 
 
 def _other_media(view: View) -> tuple[Media, ...] | None:
@@ -105,4 +135,5 @@ def _message(turn: Turn, limit: int) -> Message:
         reasoning=turn.reasoning,
         call_id=turn.call_id,
         name=turn.name,
+        extra=turn.extra,
     )

@@ -37,6 +37,32 @@ def read_calls(value: Any) -> tuple[ToolCall, ...] | None:
     return tuple(calls)
 
 
+def unread_in_calls(value: Any) -> tuple[str, ...]:
+    """Names of what calls hold that no record does (their place in a stream, a type of their own)."""
+    names: dict[str, None] = {}
+    for item in value if isinstance(value, list) else [value]:
+        outer = item if isinstance(item, dict) else {}
+        inner = outer.get("function", outer)
+        for key, one in outer.items():
+            own = key in ("function", "id") or (key == "type" and one == "function") or inner is outer
+            if not own and one is not None:
+                names[key] = None
+        for key, one in inner.items() if isinstance(inner, dict) else ():
+            if key not in ("name", "arguments") and one is not None and not (key == "id" and inner is outer):
+                names[key] = None
+        if outer.get("id") is not None and not isinstance(outer["id"], str):
+            names["id"] = None
+    return tuple(f"`{key}` of a tool call" for key in names)
+
+
+def unread_in_text(text: str) -> tuple[str, ...]:
+    """The same for calls written as JSON text."""
+    try:
+        return unread_in_calls(msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return ()
+
+
 def parse_calls(text: str) -> tuple[ToolCall, ...] | None:
     """Calls written as JSON text: one object {name, arguments} or a list of them. None: not such a text."""
     try:

@@ -6,7 +6,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Kind, Signature, View, Written
 from prefdata.formats.dialect import IMAGE, Splitter, in_reading_order, join
-from prefdata.formats.fields import blank_media, extras, media_of, turns_of, uris
+from prefdata.formats.fields import blank_media, extras, media_of, spoken, turns_of, uris
 from prefdata.records import Conversation, Role
 
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant", "system": "system"}
@@ -64,7 +64,7 @@ class Chat(Format):
         if media:
             row["image"] = uris(media)[0] if len(media) == 1 else uris(media)
         row["conversations"] = [
-            {"from": NAMES[turn.role], "value": join(turn, media, {"image": IMAGE})} for turn in messages
+            spoken(turn, NAMES[turn.role], join(turn, media, {"image": IMAGE})) for turn in messages
         ]
         added, lost, carried = extras(record, row)
         identity = {"id": added.pop("id")} if "id" in added else {}

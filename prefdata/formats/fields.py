@@ -7,6 +7,9 @@ from prefdata.formats.base import Found, Turn
 from prefdata.formats.dialect import Splitter
 from prefdata.records import Media, MediaKind, Message, PreferencePair, Record, Role, Text
 
+# The keys of a turn in the formats of the ShareGPT family.
+FROM_VALUE = frozenset({"from", "value"})
+
 
 def media_of(row: dict[str, Any], key: str, kind: MediaKind = "image") -> list[Found]:
     """The media under one key: a path or URL, a list of them, or structs {bytes, path} as parquet holds them."""
@@ -21,12 +24,12 @@ def _one(value: Any, field: str, kind: MediaKind) -> list[Found]:
         return [Found(Media(uri=value, kind=kind), field)]
     if isinstance(value, dict):
         data, path = value.get("bytes"), value.get("path")
+        extra = {key: one for key, one in value.items() if key not in ("bytes", "path") and one is not None}
         if isinstance(data, bytes | bytearray):
-            return [
-                Found(Media(uri=path if isinstance(path, str) else None, data=bytes(data), kind=kind), field)
-            ]
+            uri = path if isinstance(path, str) else None
+            return [Found(Media(uri=uri, data=bytes(data), kind=kind, extra=extra), field)]
         if isinstance(path, str) and path:
-            return [Found(Media(uri=path, kind=kind), field)]
+            return [Found(Media(uri=path, kind=kind, extra=extra), field)]
     return []
 
 
@@ -61,8 +64,20 @@ def turns_of(
         parts = (
             splitter.split(text) if splitter and role in ("user", None) else ((Text(text),) if text else ())
         )
-        turns.append(Turn(role, said, parts, f"{field}[{index}].{keys[1]}"))
+        turns.append(Turn(role, said, parts, f"{field}[{index}].{keys[1]}", extra=others(item, *keys)))
     return turns
+
+
+def others(item: dict[str, Any], *known: str) -> dict[str, Any]:
+    """The keys of a turn that are not read."""
+    if len(item) == len(known):
+        return {}
+    return {key: value for key, value in item.items() if key not in known}
+
+
+def spoken(turn: Message, said: str, text: str) -> dict[str, Any]:
+    """A turn as {from, value}, with its other keys."""
+    return {"from": said, "value": text, **turn.extra}
 
 
 def user_turn(row: dict[str, Any], key: str, splitter: Splitter) -> list[Turn]:

@@ -4,6 +4,11 @@ Every refusal raises `CannotHold` with a short phrase that is the same for all r
 the converter counts rows by it.
 """
 
+from collections import Counter
+from typing import Any
+
+import msgspec
+
 from prefdata.formats.base import CannotHold, Format
 from prefdata.records import (
     Conversation,
@@ -11,6 +16,7 @@ from prefdata.records import (
     Media,
     Message,
     PreferencePair,
+    Question,
     RankedCandidates,
     Record,
     Text,
@@ -59,9 +65,81 @@ def unheld(target: Format, record: Record) -> list[str]:
         turn.name or turn.call_id or any(call.id for call in turn.calls) for turn in (*prompt, *answers)
     ):
         lost.append(NAMES)
-    if not target.holds.media_keys and any(item.extra for item in record.media):
+    media = record.media + ((record.rejected_media or ()) if isinstance(record, PreferencePair) else ())
+    if not target.holds.media_keys and any(item.extra for item in media):
         lost.append(MEDIA_KEYS)
-    return lost
+    return [*lost, *record.unread]
+
+
+class TurnKeys(msgspec.Struct, frozen=True):
+    """Keys of turns beside what is said: how often each is to be written, and those the target has no place for."""
+
+    given: Counter[str] = Counter()
+    lost: tuple[str, ...] = ()
+
+
+_NO_KEYS = TurnKeys()
+
+
+def writable_turns(target: Format, record: Record) -> tuple[Record, TurnKeys]:
+    """The record with those keys of its turns that the target can write beside its own."""
+    prompt, answers = _sides(record)
+    if not any(turn.extra for turn in (*prompt, *answers)):
+        return record, _NO_KEYS
+    taken, lost = target.holds.turn_keys, []
+
+    def kept(turn: Message) -> Message:
+        extra = {}
+        for key, value in turn.extra.items():
+            if taken is not None and key not in taken:
+                extra[key] = value
+            elif value is not None:
+                lost.append(key)
+        return msgspec.structs.replace(turn, extra=extra)
+
+    fields = ("messages",) if isinstance(record, Conversation) else ("prompt", "chosen", "rejected", "answer")
+    record = msgspec.structs.replace(
+        record,
+        **{
+            name: tuple(kept(turn) for turn in turns)
+            for name in fields
+            if isinstance(turns := getattr(record, name, None), tuple) and not isinstance(record, Question)
+        },
+    )
+    prompt, answers = _sides(record)
+    if isinstance(record, PreferencePair) and record.rejected == record.chosen:
+        answers = record.chosen
+    given = Counter(
+        key for turn in (*prompt, *answers) for key, value in turn.extra.items() if value is not None
+    )
+    return record, TurnKeys(given, tuple(dict.fromkeys(lost)))
+
+
+def missed(target: Format, keys: TurnKeys, row: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of the keys of turns that are not in the written row, and of those that its readers do not look at.
+
+    The row itself is searched, so that a writer that leaves a key out is found whatever its reason.
+    """
+    found: Counter[str] = Counter()
+    if keys.given:
+        _count_keys([value for value in row.values() if isinstance(value, dict | list)], found)
+    gone = [*keys.lost, *(key for key, count in keys.given.items() if found[key] < count)]
+    unused = [key for key in keys.given if key not in gone and key not in target.turn_reads]
+    return [of_turn(key) for key in dict.fromkeys(gone)], [of_turn(key) for key in unused]
+
+
+def of_turn(key: str) -> str:
+    """How a key of a turn is named in reports."""
+    return f"`{key}` of a turn"
+
+
+def _count_keys(value: Any, found: Counter[str]) -> None:
+    if isinstance(value, dict):
+        found.update(value.keys())
+        value = value.values()
+    for item in value:
+        if isinstance(item, dict | list):
+            _count_keys(item, found)
 
 
 def _sides(record: Record) -> tuple[tuple[Message, ...], tuple[Message, ...]]:

@@ -2,6 +2,7 @@
 
 from prefdata.formats.base import Holds
 from prefdata.formats.chat import Chat
+from prefdata.formats.fields import FROM_VALUE
 
 
 class InternvlSft(Chat):
@@ -9,7 +10,7 @@ class InternvlSft(Chat):
 
     id = "internvl-sft"
     title = "InternVL chat conversations"
-    holds = Holds(turns=True, system=False, literal_in_answer=False)
+    holds = Holds(turns=True, system=False, literal_in_answer=False, turn_keys=FROM_VALUE)
     sample = (
         '{"id":0,"image":["a.jpg","b.jpg"],"conversations":[{"from":"human","value":"<image>\\n<image>\\nDiffer?"},'
         '{"from":"gpt","value":"Yes."}]}'

@@ -11,7 +11,7 @@ import msgspec
 
 from prefdata.formats.base import Holds, Written
 from prefdata.formats.dialect import IXC, in_reading_order, join
-from prefdata.formats.fields import extras, uris
+from prefdata.formats.fields import FROM_VALUE, extras, spoken, uris
 from prefdata.formats.two_chats import TwoChats
 from prefdata.records import Message, PreferencePair, Role
 
@@ -50,7 +50,7 @@ class IxcReward(TwoChats):
     marker = IXC
     sides: ClassVar[tuple[str, str]] = ("conversations_a", "conversations_b")
     roles = ROLES
-    holds = Holds(turns=True, system=True, literal="never", literal_in_answer=False)
+    holds = Holds(turns=True, system=True, literal="never", literal_in_answer=False, turn_keys=FROM_VALUE)
     content_keys = frozenset({"conversations_a", "conversations_b", "image"})
     sample = (
         '[{"id":7,"image":"imgs/cat.jpg","conversations_a":[{"from":"human","value":"How many cats?"},'
@@ -66,9 +66,7 @@ class IxcReward(TwoChats):
             row["image"] = uris(media)[0] if len(media) == 1 else uris(media)
         for key, side in zip(self.sides, (record.chosen, record.rejected), strict=True):
             turns: tuple[Message, ...] = (*prompt, *side)
-            row[key] = [
-                {"from": NAMES[turn.role], "value": join(turn, media, {"image": IXC})} for turn in turns
-            ]
+            row[key] = [spoken(turn, NAMES[turn.role], join(turn, media, {"image": IXC})) for turn in turns]
         added, lost, carried = extras(record, row)
         identity = {"id": added.pop("id")} if "id" in added else {}
         return Written(identity | row | added, tuple(lost), tuple(carried))

@@ -12,7 +12,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
 from prefdata.formats.dialect import IXC, Splitter, in_reading_order, join
-from prefdata.formats.fields import blank_media, extras, media_of, turns_of, uris
+from prefdata.formats.fields import FROM_VALUE, blank_media, extras, media_of, spoken, turns_of, uris
 from prefdata.records import Conversation, Role
 
 ROLES: dict[str, Role] = {
@@ -48,7 +48,7 @@ class IxcSft25(Format):
     row = Row
     marker = IXC
     container = "json"
-    holds = Holds(turns=True, system=False, literal="never", literal_in_answer=False)
+    holds = Holds(turns=True, system=False, literal="never", literal_in_answer=False, turn_keys=FROM_VALUE)
     content_keys = frozenset({"conversations", "image"})
     misspelt: ClassVar[dict[str, str]] = {
         "conversation": "conversations",
@@ -86,7 +86,7 @@ class IxcSft25(Format):
         if media:
             row["image"] = uris(media)[0] if len(media) == 1 and self.bare_single else uris(media)
         row["conversations"] = [
-            {"from": self.names[turn.role], "value": join(turn, media, {"image": IXC})} for turn in messages
+            spoken(turn, self.names[turn.role], join(turn, media, {"image": IXC})) for turn in messages
         ]
         added, lost, carried = extras(record, row)
         identity = {"id": added.pop("id")} if "id" in added else {}

@@ -12,9 +12,18 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Turn, View, Written
-from prefdata.formats.calls import call_text, parse_calls
+from prefdata.formats.calls import call_text, parse_calls, unread_in_text
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
-from prefdata.formats.fields import blank_media, extras, media_of, plain_turn, turns_of, uris
+from prefdata.formats.fields import (
+    FROM_VALUE,
+    blank_media,
+    extras,
+    media_of,
+    plain_turn,
+    spoken,
+    turns_of,
+    uris,
+)
 from prefdata.records import Conversation, LabelledAnswer, Media, MediaKind, Message, PreferencePair, Role
 
 ROLES: dict[str, Role] = {
@@ -71,6 +80,8 @@ class LfSharegpt(Format):
         literal_in_answer=False,
         calls=True,
         inline=True,
+        # Both pairs of names are read, the second where any of it is there.
+        turn_keys=FROM_VALUE | {"role", "content"},
     )
     content_keys = frozenset(
         {"conversations", "messages", "chosen", "rejected", "label", "system", "images", "videos", "audios"}
@@ -154,12 +165,12 @@ class LfSharegpt(Format):
         return media, f"{row.system or ''}\0{row.label}\0{prompt}", chosen, rejected
 
 
-def _row(turn: Message, media: tuple[Media, ...]) -> dict[str, str]:
+def _row(turn: Message, media: tuple[Media, ...]) -> dict[str, Any]:
     if not turn.calls:
-        return {"from": NAMES[turn.role], "value": join(turn, media, MARKERS)}
+        return spoken(turn, NAMES[turn.role], join(turn, media, MARKERS))
     if turn.content:
         raise CannotHold("text beside a tool call in one turn")
-    return {"from": "function_call", "value": call_text(turn.calls)}
+    return spoken(turn, "function_call", call_text(turn.calls))
 
 
 def _said(turn: Said) -> str:
@@ -195,7 +206,9 @@ def _turns(value: Any, field: str, splitter: Splitter) -> list[Turn]:
 def with_calls(turn: Turn, field: str) -> Turn:
     """The turn at its place; what a `function_call` turn holds becomes calls."""
     calls = parse_calls(turn.text) if turn.said == "function_call" else None
-    return msgspec.structs.replace(turn, field=field, parts=() if calls else turn.parts, calls=calls or ())
+    if not calls:
+        return msgspec.structs.replace(turn, field=field)
+    return msgspec.structs.replace(turn, field=field, parts=(), calls=calls, unread=unread_in_text(turn.text))
 
 
 def _side(row: dict[str, Any], key: str) -> list[Turn]:

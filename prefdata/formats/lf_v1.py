@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import Found, Holds, Kind, Turn, View
+from prefdata.formats.building import dropped
 from prefdata.formats.messages import Messages, common_beginning, part_problems
 from prefdata.formats.ranked import Ranked
 from prefdata.records import Record
@@ -61,11 +62,10 @@ class LfV1(Ranked):
         """The row with places."""
         media: list[Found] = []
         if row.get(_SIDES[0]) is None and row.get(_SIDES[1]) is None:
-            turns = Messages(media).turns(row.get("messages"), "messages")
+            turns = _turns(row, "messages", media)
             return View(kind="conversation", prompt=turns, media=media)
         others: list[Found] = []
-        better = Messages(media).turns(row.get(_SIDES[0]), _SIDES[0])
-        worse = Messages(others).turns(row.get(_SIDES[1]), _SIDES[1])
+        better, worse = _turns(row, _SIDES[0], media), _turns(row, _SIDES[1], others)
         cut = common_beginning([_said(turn) for turn in better], [_said(turn) for turn in worse])
         return View(
             kind="pair",
@@ -75,6 +75,7 @@ class LfV1(Ranked):
             implicit=True,
             media=media,
             rejected_media=others if [m.media for m in others] != [m.media for m in media] else None,
+            unread=dropped(worse[:cut], better[:cut]),
         )
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -102,6 +103,14 @@ class LfV1(Ranked):
             if weights
             else record
         )
+
+
+def _turns(row: dict[str, Any], key: str, media: list[Found]) -> list[Turn]:
+    # Weights are kept by `to_record`.
+    return [
+        msgspec.structs.replace(turn, extra={k: v for k, v in turn.extra.items() if k != "loss_weight"})
+        for turn in Messages(media).turns(row.get(key), key)
+    ]
 
 
 def _said(turn: Turn) -> tuple[object, ...]:

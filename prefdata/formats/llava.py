@@ -3,6 +3,7 @@
 from prefdata.formats.base import Holds, Written
 from prefdata.formats.chat import Chat
 from prefdata.formats.dialect import in_reading_order
+from prefdata.formats.fields import FROM_VALUE
 from prefdata.records import Conversation, MediaRef
 
 
@@ -12,7 +13,7 @@ class Llava(Chat):
     id = "llava"
     title = "LLaVA conversations"
     container = "json"
-    holds = Holds(turns=True, system=False, literal_in_answer=False)
+    holds = Holds(turns=True, system=False, literal_in_answer=False, turn_keys=FROM_VALUE)
     sample = (
         '[{"id":"x1","image":"coco/1.jpg","conversations":[{"from":"human","value":"<image>\\nWhat is it?"},'
         '{"from":"gpt","value":"A mug."}]}]'

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from prefdata.formats.base import Found, Turn
-from prefdata.formats.calls import call_rows, parse_calls, read_calls
+from prefdata.formats.calls import call_rows, parse_calls, read_calls, unread_in_calls, unread_in_text
 from prefdata.formats.dialect import Splitter
 from prefdata.records import Media, MediaKind, MediaRef, Message, Part, Role, Text, ToolCall
 
@@ -34,7 +34,10 @@ _OWN: dict[str, MediaKind] = {
     "video": "video",
     "audio": "audio",
 }
+# Where parts of other dialects than OpenAI's have their reference.
+_SOURCES = ("value", "url", "path")
 PARTS = frozenset({"text", "image"})
+TURN_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content"})
 ALL_PARTS = frozenset({"text", "reasoning", "tool_call", *_OWN})
 
 
@@ -70,14 +73,17 @@ class Messages:
             return None
         said, content = item["role"], item.get("content")
         role = self._roles.get(said)
-        calls: tuple[ToolCall, ...] = read_calls(item["tool_calls"]) or () if item.get("tool_calls") else ()
-        reasoning = item.get("reasoning_content")
-        reasoning = reasoning if isinstance(reasoning, str) and reasoning else None
+        if len(item) == 2 and isinstance(content, str):
+            return Turn(role, said, self._plain(role, content), place)
+        calls, reasoning, unread = _calls(item), _thought(item.get("reasoning_content")), _Names()
+        if calls:
+            unread.add(*unread_in_calls(item["tool_calls"]))
         if isinstance(content, str):
-            split = self._splitter is not None and role in ("user", None)
-            parts = self._splitter.split(content) if split and self._splitter else _text(content)
+            parts = self._plain(role, content)
         else:
-            parts, more, thought = self._parts(content if isinstance(content, list) else [], place)
+            parts, more, thought = self._parts(content if isinstance(content, list) else [], place, unread)
+            if thought and reasoning:
+                unread.add("`reasoning_content` beside reasoning parts")
             calls, reasoning = calls + more, thought or reasoning
         name, identity = item.get("name"), item.get("tool_call_id")
         return Turn(
@@ -89,10 +95,16 @@ class Messages:
             reasoning=reasoning,
             call_id=identity if isinstance(identity, str) else None,
             name=name if isinstance(name, str) else None,
+            extra={key: value for key, value in item.items() if not _read(key, value)},
+            unread=tuple(unread),
         )
 
+    def _plain(self, role: Role | None, content: str) -> tuple[Part, ...]:
+        split = self._splitter is not None and role in ("user", None)
+        return self._splitter.split(content) if split and self._splitter else _text(content)
+
     def _parts(
-        self, content: list[Any], place: str
+        self, content: list[Any], place: str, unread: "_Names"
     ) -> tuple[tuple[Part, ...], tuple[ToolCall, ...], str | None]:
         parts: list[Part] = []
         calls: tuple[ToolCall, ...] = ()
@@ -100,19 +112,34 @@ class Messages:
         for number, item in enumerate(content):
             if not isinstance(item, dict):
                 continue
-            kind, text = str(item.get("type")), item.get("text", item.get("value"))
+            kind, key = str(item.get("type")), "text" if "text" in item else "value"
+            text = item.get(key)
+            known: tuple[str, ...] = ("type", key)
             if kind == "reasoning" and isinstance(text, str):
                 thoughts.append(text)
             elif kind == "tool_call" and isinstance(text, str):
                 calls += parse_calls(text) or ()
+                unread.add(*unread_in_text(text))
             elif kind in _OWN:
-                parts += self._medium(item, kind, f"{place}[{number}]")
-            elif isinstance(text, str) and text:
-                parts.append(Text(text))
+                medium = list(self._medium(item, kind, f"{place}[{number}]"))
+                parts += medium
+                source = next((name for name in (kind, *_SOURCES) if item.get(name) is not None), "")
+                if not medium:
+                    unread.add(f"a part of the type `{kind}` without a reference")
+                elif isinstance(item.get(source), str) or isinstance(item.get(source, {}).get("url"), str):
+                    known = ("type", source)
+            elif isinstance(text, str):
+                parts += _text(text)
+            else:
+                known = ()
+            unread.add(*(f"`{key}` of a part" for key in item if key not in known and item[key] is not None))
         return self._by_context(parts), calls, "".join(thoughts) or None
 
     def _medium(self, item: dict[str, Any], name: str, place: str) -> Iterator[Part]:
-        kind, source = _OWN[name], item.get(name, item.get("value", item.get("url", item.get("path"))))
+        kind, source = (
+            _OWN[name],
+            next((item[key] for key in (name, *_SOURCES) if item.get(key) is not None), None),
+        )
         if isinstance(source, dict):
             uri = source.get("url")
             extra = {key: value for key, value in source.items() if key != "url"}
@@ -187,6 +214,8 @@ def message_row(turn: Message, content: Any, *, calls_as_text: bool) -> dict[str
         row["tool_call_id"] = turn.call_id
     if turn.name is not None:
         row["name"] = turn.name
+    for key, value in turn.extra.items():
+        row.setdefault(key, value)
     return row
 
 
@@ -194,6 +223,28 @@ def common_beginning(a: list[Any], b: list[Any]) -> int:
     """How many turns both sides share, leaving each at least one as its answer."""
     shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return max(0, min(shared, len(a) - 1, len(b) - 1))
+
+
+class _Names(dict[str, None]):
+    """Names in order, each once."""
+
+    def add(self, *names: str) -> None:
+        self.update(dict.fromkeys(names))
+
+
+def _calls(item: dict[str, Any]) -> tuple[ToolCall, ...]:
+    return read_calls(item["tool_calls"]) or () if item.get("tool_calls") else ()
+
+
+def _thought(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _read(key: str, value: Any) -> bool:
+    """Whether a key of a turn has its place in the record."""
+    return key in ("role", "content", "tool_calls") or (
+        key in TURN_KEYS and (isinstance(value, str) or value is None)
+    )
 
 
 def _text(text: str) -> tuple[Part, ...]:

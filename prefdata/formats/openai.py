@@ -12,7 +12,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Found, Holds, Kind, Signature, View, Written
 from prefdata.formats.fields import extras
-from prefdata.formats.messages import Messages, Said, message_row, part_problems
+from prefdata.formats.messages import TURN_KEYS, Messages, Said, message_row, part_problems
 from prefdata.records import Conversation, Media, Message, Text, place_media
 
 
@@ -40,9 +40,11 @@ class OpenAI(Format):
         reasoning=True,
         names=True,
         media_keys=True,
+        turn_keys=TURN_KEYS,
     )
     content_keys = frozenset({"messages"})
     also_reads = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+    turn_reads = frozenset({"weight", "refusal", "audio", "loss"})
     misspelt: ClassVar[dict[str, str]] = {"from": "role", "value": "content", "conversations": "messages"}
     sample = (
         '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"a.png"}},'
@@ -84,6 +86,9 @@ class OpenAI(Format):
 
 
 def _content(turn: Message, media: tuple[Media, ...]) -> Any:
+    # As the API writes a turn that only calls or refuses.
+    if not turn.content and (turn.calls or "refusal" in turn.extra):
+        return None
     if not turn.media_indexes:
         return turn.text
     parts: list[dict[str, Any]] = []

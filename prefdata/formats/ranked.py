@@ -44,6 +44,21 @@ def items(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def unread_in(completions: list[dict[str, Any]], *known: str) -> tuple[str, ...]:
+    """Names of what answers hold beside the known keys, and their ratings beside the rating itself."""
+    names: dict[str, None] = {}
+    for item in completions:
+        for key, value in item.items():
+            if key not in known and value is not None:
+                names[f"`{key}` of an answer"] = None
+        axes = item.get("annotations") if "annotations" in known else None
+        for name, axis in axes.items() if isinstance(axes, dict) else ():
+            for key, value in axis.items() if isinstance(axis, dict) else ((name, axis),):
+                if value is not None and (key != "Rating" or number(value) is None):
+                    names[f"`{key}` of a rating"] = None
+    return tuple(names)
+
+
 def ratings(annotations: Any) -> dict[str, float]:
     """axis -> rating of one completion; ratings are often texts, and not always numbers."""
     found = {}

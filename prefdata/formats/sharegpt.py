@@ -11,7 +11,7 @@ import msgspec
 
 from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.calls import call_text, parse_calls
-from prefdata.formats.fields import extras, plain_turn, said, turns_of
+from prefdata.formats.fields import FROM_VALUE, extras, others, plain_turn, said, spoken, turns_of
 from prefdata.formats.lf_sharegpt import with_calls
 from prefdata.records import Conversation, Message, Role
 
@@ -48,7 +48,16 @@ class ShareGpt(Format):
     row = Row
     marker = None
     container = "json"
-    holds = Holds(turns=True, system=True, tools=True, images="none", kinds=(), literal="always", calls=True)
+    holds = Holds(
+        turns=True,
+        system=True,
+        tools=True,
+        images="none",
+        kinds=(),
+        literal="always",
+        calls=True,
+        turn_keys=FROM_VALUE,
+    )
     content_keys = frozenset({"conversations", "conversation", "system"})
     misspelt: ClassVar[dict[str, str]] = {"text": "value", "content": "value", "role": "from"}
     sample = (
@@ -98,12 +107,15 @@ def _rounds(value: Any) -> list[Turn]:
             text = item.get(key) if isinstance(item, dict) else None
             if isinstance(text, str):
                 turns.append(said(text, f"conversation[{index}].{key}", ROLES[role]))
+        # What a round says of itself goes with its last turn.
+        if turns and isinstance(item, dict) and (extra := others(item, "human", "assistant")):
+            turns[-1] = msgspec.structs.replace(turns[-1], extra=turns[-1].extra | extra)
     return turns
 
 
-def _row(turn: Message) -> dict[str, str]:
+def _row(turn: Message) -> dict[str, Any]:
     if not turn.calls:
-        return {"from": NAMES[turn.role], "value": turn.text}
+        return spoken(turn, NAMES[turn.role], turn.text)
     if turn.content:
         raise CannotHold("text beside a tool call in one turn")
-    return {"from": "function_call", "value": call_text(turn.calls)}
+    return spoken(turn, "function_call", call_text(turn.calls))

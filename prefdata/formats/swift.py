@@ -16,7 +16,7 @@ from prefdata.formats.calls import call_text, parse_calls
 from prefdata.formats.dialect import MARKERS, in_reading_order, join
 from prefdata.formats.fields import blank_media, extras, said, uris
 from prefdata.formats.lf_sharegpt import KEYS
-from prefdata.formats.messages import Said, part_problems
+from prefdata.formats.messages import TURN_KEYS, Said, part_problems
 from prefdata.formats.swift_reading import INLINE, media_lists, turns_of_row
 from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Text
 
@@ -58,6 +58,7 @@ class Swift(Format):
         calls=True,
         per_side=True,
         inline=True,
+        turn_keys=TURN_KEYS,
     )
     content_keys = frozenset(
         {"messages", "query", "response", "history", "system", "label"}
@@ -65,6 +66,7 @@ class Swift(Format):
         | {name for key in KEYS.values() for name in (key, key[:-1], f"rejected_{key}")}
     )
     also_reads = frozenset({"tools", "objects", "channel"})
+    turn_reads = frozenset({"loss"})
     misspelt: ClassVar[dict[str, str]] = {"rejected": "rejected_response", "from": "role", "value": "content"}
     sample = (
         '{"messages":[{"role":"user","content":"<image>Where?"},{"role":"assistant","content":"Rome"}],'
@@ -154,7 +156,12 @@ class Swift(Format):
         others = record.rejected_media
         if others is None or record.rejected != record.chosen:
             first = record.rejected[0]
-            plain = len(record.rejected) == 1 and not first.calls and first.role == "assistant"
+            plain = (
+                len(record.rejected) == 1
+                and not first.calls
+                and not first.extra
+                and first.role == "assistant"
+            )
             row["rejected_response"] = first.text if plain else _rows(record.rejected, ())
         if others is not None:
             for kind, key in KEYS.items():
@@ -197,7 +204,11 @@ def _rows(turns: tuple[Message, ...], media: tuple[Media, ...]) -> list[dict[str
                 raise CannotHold("a tool call after another turn of the assistant")
             if any(isinstance(part, Text) for part in turn.content):
                 rows.append({"role": "assistant", "content": turn.text})
+            first = len(rows)
             rows += [{"role": "tool_call", "content": call_text((call,))} for call in turn.calls]
+            if first and rows[first - 1]["role"] == "assistant":
+                first -= 1
+            rows[first] |= turn.extra
         else:
-            rows.append({"role": turn.role, "content": join(turn, media, MARKERS)})
+            rows.append({**turn.extra, "role": turn.role, "content": join(turn, media, MARKERS)})
     return rows

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from prefdata.formats.base import Found, Turn
-from prefdata.formats.calls import parse_calls
+from prefdata.formats.calls import parse_calls, unread_in_text
 from prefdata.formats.dialect import MARKERS, Splitter
 from prefdata.formats.fields import media_of
+from prefdata.formats.holding import of_turn
 from prefdata.formats.lf_sharegpt import KEYS
 from prefdata.formats.messages import ROLES, Messages
 from prefdata.records import Media, MediaKind, Role
@@ -87,9 +88,16 @@ def _merged(turns: list[Turn]) -> list[Turn]:
         calls = parse_calls(turn.text) if turn.said == "tool_call" else None
         if not calls:
             merged.append(turn)
-        elif merged and merged[-1].role == "assistant":
+            continue
+        unread = (*turn.unread, *unread_in_text(turn.text))
+        if merged and merged[-1].role == "assistant":
             before = merged.pop()
-            merged.append(msgspec.structs.replace(before, calls=before.calls + calls))
+            beside = (of_turn(key) for key, value in turn.extra.items() if before.extra.get(key) != value)
+            merged.append(
+                msgspec.structs.replace(
+                    before, calls=before.calls + calls, unread=(*before.unread, *unread, *beside)
+                )
+            )
         else:
-            merged.append(msgspec.structs.replace(turn, parts=(), calls=calls))
+            merged.append(msgspec.structs.replace(turn, parts=(), calls=calls, unread=unread))
     return merged

@@ -14,7 +14,7 @@ import msgspec
 from prefdata.formats.base import Choice, Holds, Kind, Turn, View
 from prefdata.formats.fields import said
 from prefdata.formats.messages import common_beginning
-from prefdata.formats.ranked import Ranked, choice, need
+from prefdata.formats.ranked import Ranked, choice, items, need, unread_in
 from prefdata.records import Role
 
 _MARK = re.compile(r"\n*(Human|Assistant): ?")
@@ -88,7 +88,8 @@ class Nectar(Ranked):
         prompt = transcript(row.get("prompt"), "prompt")
         if prompt and prompt[-1].role == "assistant" and not prompt[-1].parts:
             prompt = prompt[:-1]
-        return View(kind="ranking", prompt=prompt, candidates=_answers(row))
+        unread = unread_in(items(row.get("answers")), "answer", "rank", "model")
+        return View(kind="ranking", prompt=prompt, candidates=_answers(row), unread=unread)
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         """At least two answers."""

@@ -15,6 +15,7 @@ from prefdata.formats.dialect import in_reading_order
 from prefdata.formats.fields import blank_media, extras, media_of, said, uris
 from prefdata.formats.messages import (
     PARTS,
+    TURN_KEYS,
     Messages,
     Said,
     common_beginning,
@@ -66,6 +67,7 @@ class Trl(Format):
         reasoning=True,
         names=True,
         inline=True,
+        turn_keys=TURN_KEYS,
     )
     content_keys = frozenset({*_LISTS, "label", "images", "image"})
     also_reads = frozenset({"tools", "chat_template_kwargs"})

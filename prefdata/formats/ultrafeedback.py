@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import Choice, Holds, Kind, View
+from prefdata.formats.building import dropped
 from prefdata.formats.fields import number, plain_turn
 from prefdata.formats.messages import Messages, Said, common_beginning
-from prefdata.formats.ranked import Ranked, choice, items, mean, need, ratings
+from prefdata.formats.ranked import Ranked, choice, items, mean, need, ratings, unread_in
 
 
 class Row(msgspec.Struct, gc=False):
@@ -49,7 +50,12 @@ class UltraFeedback(Ranked):
         """The row with places."""
         if row.get("completions") is not None:
             return View(
-                kind="ranking", prompt=plain_turn(row, "instruction", "user"), candidates=_choices(row)
+                kind="ranking",
+                prompt=plain_turn(row, "instruction", "user"),
+                candidates=_choices(row),
+                unread=unread_in(
+                    items(row["completions"]), "response", "overall_score", "model", "annotations"
+                ),
             )
         chosen, rejected = row.get("chosen"), row.get("rejected")
         better = Messages([]).turns(chosen, "chosen")
@@ -66,6 +72,7 @@ class UltraFeedback(Ranked):
             rejected=worse[cut:],
             margin=gap,
             implicit=True,
+            unread=dropped(worse[:cut], better[:cut]),
         )
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ import msgspec
 
 from prefdata.formats.base import Choice, Found, Holds, View
 from prefdata.formats.fields import media_of, plain_turn
-from prefdata.formats.ranked import Ranked, choice, items, mean, need, ratings
+from prefdata.formats.ranked import Ranked, choice, items, mean, need, ratings, unread_in
 
 
 class Row(msgspec.Struct, gc=False):
@@ -44,6 +44,7 @@ class VlFeedback(Ranked):
             media=_image(row),
             front=True,
             candidates=_choices(row),
+            unread=unread_in(items(row.get("completions")), "response", "model", "annotations"),
         )
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

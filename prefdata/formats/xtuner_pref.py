@@ -9,7 +9,7 @@ import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, View, Written
 from prefdata.formats.fields import extras
-from prefdata.formats.messages import Messages, message_row
+from prefdata.formats.messages import TURN_KEYS, Messages, message_row
 from prefdata.records import PreferencePair
 
 
@@ -37,7 +37,14 @@ class XtunerPref(Format):
     row = Row
     marker = None
     holds = Holds(
-        turns=True, system=True, tools=True, images="none", kinds=(), literal="always", many_answers=True
+        turns=True,
+        system=True,
+        tools=True,
+        images="none",
+        kinds=(),
+        literal="always",
+        many_answers=True,
+        turn_keys=TURN_KEYS,
     )
     content_keys = frozenset({"prompt", "chosen", "rejected"})
     misspelt: ClassVar[dict[str, str]] = {"reject": "rejected", "from": "role", "value": "content"}

@@ -253,3 +253,26 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(PrefdataError, match=sentence):
             convert(source, tmp_path / name, Options(to="trl"))
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("image", ["", ["a.png", ""]])
+def test_an_empty_reference_is_refused_with_its_place(image: Any, tmp_path: Path) -> None:
+    row = {"question": "<image><image>Q", "chosen": "a", "rejected": "b"}
+    source = write(tmp_path / "a.jsonl", [row | {"image": ["a.png", "b.png"]}, row | {"image": image}])
+    outcome = convert(source, tmp_path / "b.jsonl", Options(to="trl"))
+    assert (outcome.written, outcome.unread) == (1, 1)
+    (reason,) = outcome.unreadable
+    assert reason.startswith("image") and "an empty text" in reason
+
+
+def test_a_null_in_turns_survives_parquet_and_its_verification(tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "q", "weight": 1},
+        {"role": "assistant", "content": "x", "score": None},
+    ]
+    rows = [{"messages": turns}, {"messages": [{**turns[0], "weight": 0}, {**turns[1], "loss": True}]}]
+    source = write(tmp_path / "a.jsonl", rows)
+    for target in ("b.parquet", "c.jsonl"):
+        outcome = convert(source, tmp_path / target, Options(to="trl", verify=True))
+        assert (outcome.lost, outcome.verified) == ({}, True)
+        assert set(outcome.ignored) == {"`weight` of a turn", "`loss` of a turn"}

@@ -104,7 +104,7 @@ THOUGHT = {
         ("llama", CALL, {}, "has a tool call or its result, which cannot be trained on yet"),
         ("llama", THOUGHT, {}, "has reasoning, which cannot be trained on yet"),
         ("llava", PAIR | {"image": "missing.png"}, {}, "missing.png"),
-        ("llava", PAIR | {"chosen": "Four <image>", "image": ""}, {}, "image placeholder inside an answer"),
+        ("llava", PAIR | {"chosen": "Four <image>", "image": None}, {}, "image placeholder inside an answer"),
     ],
 )
 def test_bad_rows_are_named_or_left_out_and_counted(
