@@ -12,13 +12,12 @@ import msgspec
 import xxhash
 
 from pipelines.cli.options import identity
-from pipelines.engines.identity import model_hash
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.images import resolve
 from prefdata.jsonl import read_lines
 from prefdata.mixtures import Mixture, Source, write_meta
-from prefdata.models import resolve_model
+from prefdata.models import model_hash, resolve_model
 from prefdata.progress import say, silent
 from prefdata.report import card, write_report
 

@@ -16,11 +16,11 @@ from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
 from pipelines.engines.collate import Row, collate, split
 from pipelines.engines.decoding import decode
-from pipelines.engines.identity import model_hash, template_hash
 from pipelines.engines.rendering import Renderer, load_renderer
 from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.models import resolve_model
+from prefdata.models import model_hash, resolve_model
 from prefdata.progress import say
+from prefdata.records import content_id
 
 if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
@@ -70,7 +70,7 @@ class TransformersEngine:
             images=renderer.takes_images,
             prefix=True,
             seeded=True,
-            template_hash=template_hash(renderer.template),
+            template_hash=content_id(renderer.template),
             model_hash=model_hash(self._model_name),
         )
 

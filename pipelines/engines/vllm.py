@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
-from pipelines.engines.identity import model_hash, template_hash
 from pipelines.engines.orphans import guard_children, release
 from pipelines.engines.rendering import Renderer, load_renderer
 from pipelines.engines.vllm_settings import engine_config, set_environment
 from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.models import resolve_model
+from prefdata.models import model_hash, resolve_model
 from prefdata.progress import log
+from prefdata.records import content_id
 
 if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
@@ -92,7 +92,7 @@ class VllmEngine:
             images=renderer.takes_images,
             prefix=True,
             seeded=self._seeded,
-            template_hash=template_hash(renderer.template),
+            template_hash=content_id(renderer.template),
             model_hash=model_hash(self._model),
         )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.engines.base import Request, Sampling
-from pipelines.engines.identity import model_hash
 from prefdata.errors import PrefdataError
+from prefdata.models import model_hash
 from prefdata.records import message
 from tests.vllm.conftest import Running
 
