@@ -26,6 +26,8 @@ import msgspec
 from prefdata.cli.config import set_verbosity
 from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import write_json
+from prefdata.mixtures import load
+from prefdata.models import resolve_model
 from trainers import slurm
 from trainers.config import TrainConfig
 
@@ -41,6 +43,9 @@ def launch(config: TrainConfig) -> int:
             raise PrefdataError(
                 f"{name}={os.environ[name]}: a whole number is needed; unset it, or start with torchrun."
             )
+    # A name that is wrong is told before torch is imported or a process started, which takes half a minute.
+    resolve_model(config.model)
+    load(Path(config.data), Path(config.image_root) if config.image_root else None)
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
     if int(os.environ.get("RANK", "0")):
