@@ -16,7 +16,17 @@ def test_a_place_that_is_no_number_is_named(name: str, monkeypatch: pytest.Monke
         launch.launch(config(Path("m"), Path("d")))
 
 
-def test_a_missing_package_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_said_once(monkeypatch: pytest.MonkeyPatch, text_pairs: Path) -> None:
     monkeypatch.setattr(launch, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="torch is not installed"):
-        launch.launch(config(Path("m"), Path("d"), nproc=2))
+        launch.launch(config(Path("demo"), text_pairs, nproc=2))
+
+
+def test_wrong_names_are_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, text_pairs: Path
+) -> None:
+    monkeypatch.setattr(launch, "environment", lambda config: pytest.fail("torch would be imported"))
+    with pytest.raises(PrefdataError, match="nowhere.jsonl: no such file"):
+        launch.launch(config(Path("demo"), Path("nowhere.jsonl")))
+    with pytest.raises(PrefdataError, match="nobody: no such model folder"):
+        launch.launch(config(Path("nobody"), text_pairs))
