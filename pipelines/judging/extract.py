@@ -123,10 +123,8 @@ def _after(pattern: re.Pattern[str], how: str, response: str, begin: int) -> Ext
     for match in reversed(list(pattern.finditer(response, begin))):
         lines = response[match.end() :].split("\n")
         start = match.end()
-        for number, line in enumerate(lines[:3]):
-            text = (
-                _TAIL.sub("", _LEAD.sub("", line.strip().strip("*_ ").strip(), count=1)) if number < 3 else ""
-            )
+        for line in lines[:3]:
+            text = _TAIL.sub("", _LEAD.sub("", line.strip().strip("*_ ").strip(), count=1))
             if text.strip("*_$ :：.") and _PLACEHOLDER not in text and not _OPEN_BOX.match(text):
                 text = text.strip().strip("*").strip()
                 at = response.find(text, start)
