@@ -334,13 +334,42 @@ static int reference_is_plain(const string *s) {
 enum { IMAGE, QUESTION, CHOSEN, REJECTED, FIELDS };
 static const char *const NAMES[FIELDS] = {"image", "question", "chosen", "rejected"};
 static const char *const CAREFUL[] = {"images", "video", "system_prompt"};
+/* Names of images elsewhere: see spelling.py. */
+static const char *const ELSEWHERE[] = {"img", "img_path", "image_path", "image_file", "image_url"};
 
 static int named(const string *key, const char *name) {
     return key->size == strlen(name) && !memcmp(key->start, name, key->size);
 }
 
+static int lower(unsigned char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
+
+/* Whether a key is at most one slip (a letter out, in, changed, two swapped) from a name, whatever its case. */
+static int one_slip(const string *key, const char *name) {
+    size_t size = strlen(name), front = 0, back = 0;
+    text k = key->start;
+    if (key->size + 1 < size || key->size > size + 1)
+        return 0;
+    while (front < size && front < key->size && lower(k[front]) == name[front])
+        front++;
+    while (back < size - front && back < key->size - front && lower(k[key->size - 1 - back]) == name[size - 1 - back])
+        back++;
+    size_t a = key->size - front - back, b = size - front - back;
+    if (a <= 1 && b <= 1)
+        return 1;
+    return a == 2 && b == 2 && lower(k[front]) == name[front + 1] && lower(k[front + 1]) == name[front];
+}
+
+/* Whether a key may have been meant for an image or a video, should the row have none. */
+static int may_mean_media(const string *key) {
+    for (size_t i = 0; i < COUNT(ELSEWHERE); i++)
+        if (named(key, ELSEWHERE[i]))
+            return 1;
+    return one_slip(key, "image") || one_slip(key, "video");
+}
+
 /* Read one line into `fields`; `seen` tells which are there. Returns 0 unless the row is to be accepted. */
 static int read_row(text p, text end, string *fields, int *seen) {
+    int strange = 0;
     *seen = 0;
     p = space(p, end);
     if (p >= end || *p++ != '{')
@@ -365,6 +394,7 @@ static int read_row(text p, text end, string *fields, int *seen) {
             for (size_t i = 0; i < COUNT(CAREFUL); i++)
                 if (named(&key, CAREFUL[i]))
                     return 0;
+            strange |= may_mean_media(&key);
             if (memchr(key.start, '\\', key.size) || !(p = skip(p, end, 0)))
                 return 0;
         }
@@ -391,7 +421,7 @@ static int read_row(text p, text end, string *fields, int *seen) {
             return 0;
     } else {
         text last = question->start + question->size;
-        if (question->images || letter_before(question->start, &last) <= 0)
+        if (strange || question->images || letter_before(question->start, &last) <= 0)
             return 0;
     }
     return differ(chosen, rejected);

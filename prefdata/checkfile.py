@@ -14,9 +14,11 @@ from prefdata.blocks import Block, lines_of
 from prefdata.containers import Raw
 from prefdata.findings import Chosen, Hit
 from prefdata.formats.base import Format, Signature
+from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
+from prefdata.spelling import meant
 
 if TYPE_CHECKING:
     from prefdata.rules.tokens import TokenCheck
@@ -87,9 +89,13 @@ class FileCheck:
         # Counting tokens takes the whole row, so nothing is accepted before.
         self._tokens = tokens
         self._scan = SCANNERS.get(fmt.id) if tokens is None else None
-        # Misspelt optional keys, which the struct would skip.
-        self._misspelt = [
-            f'"{wrong}"'.encode() for wrong, right in fmt.misspelt.items() if right in syntax.LISTS
+        # Keys of media, whose near misses the struct would skip.
+        self._media = [name for name in fmt.row.__struct_fields__ if name in syntax.LISTS]
+        self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+        self._content = [
+            f'"{field.encode_name}"'.encode()
+            for field in msgspec.structs.fields(fmt.row)
+            if field.required or field.encode_name in syntax.LISTS
         ]
 
     def block(self, block: Block) -> None:
@@ -148,7 +154,7 @@ class FileCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             self.explain(raw)
             return
-        doubtful = _suspicious(data) or any(wrong in data for wrong in self._misspelt)
+        doubtful = _suspicious(data) or too_deep(data) or self._strange(row, data)
         signature = None if doubtful or not self._format.clean(row) else self._format.signature(row)
         if signature is None or (signature[0] and pair.may_refuse(signature[2])):
             self.explain(raw)
@@ -160,6 +166,19 @@ class FileCheck:
             for place, uri in _places(references):
                 for code, what in self._checker.check(uri):
                     self._hit(raw.line, Hit(code, place, what))
+
+    def _strange(self, row: Any, data: bytes) -> bool:
+        """Whether a key may be there twice, or a row without media has a key that may be meant for them."""
+        for quoted in self._content:
+            if data.count(quoted) > 1:
+                return True
+        for name in self._media:
+            if getattr(row, name) is not None:
+                return False
+        return any(
+            key in self._format.misspelt or meant(self._format.row, key) is not None
+            for key in self._keys(data)
+        )
 
     def explain(self, raw: Raw) -> None:
         """The slow path: everything that is wrong with the row."""

@@ -20,6 +20,7 @@ import msgspec
 from prefdata.arrays import BrokenArray, iter_array
 from prefdata.compressed import compression, open_data
 from prefdata.errors import NoRows, PrefdataError
+from prefdata.rowbytes import too_deep
 
 Container = Literal["jsonl", "json", "parquet", "meta"]
 
@@ -215,7 +216,7 @@ def head_rows(path: Path, container: Container, limit: int = 32) -> list[dict[st
             except (msgspec.DecodeError, RecursionError, ValueError):
                 continue
             row = as_row(row)
-            if isinstance(row, dict):
+            if isinstance(row, dict) and not too_deep(raw.data):
                 rows.append(row)
             if len(rows) == limit:
                 break

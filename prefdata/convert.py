@@ -23,6 +23,7 @@ from prefdata.formats.pairing import Policy, pairs_of
 from prefdata.jsonl import atomic_writer
 from prefdata.progress import progress
 from prefdata.records import RankedCandidates, Record
+from prefdata.rowbytes import repeated_key, too_deep
 from prefdata.rules import syntax
 from prefdata.sinks import kind_of, sink
 from prefdata.sniff import sniff
@@ -180,7 +181,8 @@ class _Work:
             record, flattened = flatten(record)
             lost = ("turn structure (written as a transcript)",) if flattened else ()
         if self._extract is not None:
-            record = self._extract(record)
+            record, unknown = self._extract(record)
+            lost = (*lost, *unknown)
         try:
             written = self._writer.from_record(record, inline=self._inline)
         except CannotHold as error:
@@ -239,7 +241,7 @@ def _decode(raw: Raw) -> tuple[dict[str, Any] | None, str]:
     """(row, "") or (None, why); a blank line is neither."""
     try:
         row = as_row(msgspec.json.decode(raw.data))
-        if isinstance(row, dict):
+        if isinstance(row, dict) and not too_deep(raw.data) and repeated_key(raw.data, row) is None:
             return row, ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         pass

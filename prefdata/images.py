@@ -97,12 +97,30 @@ def _check(path: Path, tier: Tier) -> tuple[Problem, ...]:
         )
     finally:
         os.close(descriptor)
-    if tier == "decode" and not any(problem.code in ("PD403", "PD406") for problem in problems):
-        found = {problem.code: problem for problem in (*problems, *_check_decode(path))}
-        if "PD405" in found and "PD404" in found:
-            del found["PD405"]
-        return tuple(found.values())
-    return problems
+    return _decoded(path, problems) if tier == "decode" else problems
+
+
+def _decoded(source: Path | io.BytesIO, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    if any(problem.code in ("PD403", "PD406") for problem in problems):
+        return problems
+    found = {problem.code: problem for problem in (*problems, *_check_decode(source))}
+    if "PD405" in found and "PD404" in found:
+        del found["PD405"]
+    return tuple(found.values())
+
+
+def check_bytes(data: bytes, tier: Tier) -> tuple[Problem, ...]:
+    """What is wrong with an image whose bytes stand in the row."""
+    if tier == "none":
+        return ()
+    if not data:
+        return (Problem("PD402", "no bytes in the row"),)
+    if tier == "stat":
+        return ()
+    problems = check_header(
+        data[:_HEAD], data[-_TAIL:], lambda offset, size: data[offset : offset + size], len(data)
+    )
+    return _decoded(io.BytesIO(data), problems) if tier == "decode" else problems
 
 
 def _check_stat(path: Path, status: os.stat_result) -> tuple[Problem, ...]:
@@ -113,13 +131,13 @@ def _check_stat(path: Path, status: os.stat_result) -> tuple[Problem, ...]:
     return ()
 
 
-def _check_decode(path: Path) -> tuple[Problem, ...]:
+def _check_decode(source: Path | io.BytesIO) -> tuple[Problem, ...]:
     from PIL import Image
 
     problems: list[Problem] = []
     try:
         # Pillow's warnings repeat what the findings say.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 return (Problem("PD406", f"{image.width}x{image.height}"),)
             frames = getattr(image, "n_frames", 1)

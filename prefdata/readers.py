@@ -15,6 +15,7 @@ from prefdata.containers import Container, as_row, parquet_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.records import Record
+from prefdata.rowbytes import too_deep
 from prefdata.sniff import sniff
 
 
@@ -72,6 +73,8 @@ def _decode(path: Path, line: int, data: bytes, cut: bool) -> dict[str, Any]:
         raise PrefdataError(
             f"{path}:{line}: not valid JSON ({error}); run `prefdata validate` for all problems."
         ) from error
+    if too_deep(data):
+        raise PrefdataError(f"{path}:{line}: nested too deeply to be a row.")
     if not isinstance(row, dict):
         raise PrefdataError(f"{path}:{line}: a {type(row).__name__}, a row must be an object.")
     return row

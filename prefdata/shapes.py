@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from prefdata.containers import Container
+from prefdata.spelling import is_near
 
 Row = dict[str, Any]
 Told = tuple[str, str] | None
@@ -60,6 +61,10 @@ def flat(row: Row) -> Told:
         if "image_name" in row or "class1" in row or isinstance(image, dict):
             return "spavl", "`question` with an inline image"
         return "mmpr", "`question`, `chosen` and `rejected`"
+    if isinstance(row.get("question"), str) and any(
+        key == "rejected" or is_near(key, "rejected") for key in row
+    ):
+        return "mmpr", "`question` with a rejected side"
     if "instruction" in row and ("chosen" in row or "output" in row):
         return "lf-alpaca", f"`instruction` with `{'chosen' if 'chosen' in row else 'output'}`"
     if isinstance(row.get("question"), str):
@@ -89,6 +94,8 @@ def _prompted(row: Row) -> Told:
 
 def _implicit(row: Row) -> Told:
     chosen = row["chosen"]
+    if isinstance(chosen, str) and any(is_near(key, "question") for key in row):
+        return "mmpr", "`chosen` and `rejected` with a key that is nearly `question`"
     if isinstance(chosen, str) and "\n\nHuman:" in chosen:
         return "hh", "`chosen` and `rejected` are Human/Assistant transcripts"
     return "trl", "`chosen` and `rejected` with the prompt in both (implicit)"

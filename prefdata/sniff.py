@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from prefdata.containers import Container, head_rows, probe
+from prefdata.arrays import BrokenArray
+from prefdata.containers import Container, head_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
 from prefdata.shapes import Row, conversations, flat, messages, not_data, pairs, ranked, two_answers
 
@@ -26,14 +27,23 @@ class Sniffed(msgspec.Struct, frozen=True):
     reason: str
 
 
-def sniff(path: Path) -> Sniffed:
-    """The format of a file. Raises PrefdataError when it cannot be told or holds nothing that can be read."""
+def sniff(path: Path, *, guess: bool = False) -> Sniffed:
+    """The format of a file. Raises PrefdataError when it cannot be told or holds nothing that can be read.
+
+    `guess`: where no row can be read, any format will do to show what is wrong with the rows.
+    """
     probed = probe(path)
     if probed.container == "meta":
         return Sniffed("meta", "meta", "an object of sources with `annotation`: an InternVL mixture")
     rows = head_rows(path, probed.container)
     if not rows:
-        raise PrefdataError(f"{path}: no readable row to tell the format from; name it with --format.")
+        rows, why = _mended_rows(path, probed.container)
+        if not rows and guess:
+            return Sniffed("mmpr", probed.container, "a guess: no row can be read")
+        if not rows:
+            raise PrefdataError(
+                f"{path}: no readable row to tell the format from{why}; `prefdata validate` tells what is wrong."
+            )
     best: tuple[str, str] | None = None
     for row in rows:
         if (found := by_keys(row, probed.container)) is not None:
@@ -46,6 +56,29 @@ def sniff(path: Path) -> Sniffed:
     return Sniffed(best[0], probed.container, best[1])
 
 
+def _mended_rows(path: Path, container: Container) -> tuple[list[Row], str]:
+    """The first rows that can be read in part (NaN, a comma too many), else what is wrong with the first."""
+    from prefdata.findings import finding
+    from prefdata.rules import syntax
+
+    rows: list[Row] = []
+    why = ""
+    if container in ("jsonl", "json"):
+        try:
+            for _, raw in zip(range(_LOOKED_AT), raw_rows(path, container), strict=False):
+                row, hits = syntax.decode(raw)
+                if row is not None:
+                    rows.append(row)
+                elif hits and not why:
+                    why = (
+                        f" (line {raw.line}: {hits[0].code}, {finding(hits[0], str(path), raw.line).message})"
+                    )
+        except BrokenArray as error:
+            why = why or f" (line {error.line}: {error.problem})"
+    return rows, why
+
+
+_LOOKED_AT = 32
 _CHATS = ("llava", "internvl-sft", "sharegpt", "openai", "ixc-sft-2.5")
 
 

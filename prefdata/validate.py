@@ -132,7 +132,7 @@ class _Work:
             if mixture is not None:
                 self._listed(path, mixture)
                 return
-            sniffed = sniff(path) if self.options.format is None else None
+            sniffed = sniff(path, guess=must_read) if self.options.format is None else None
             if sniffed is not None and sniffed.container == "meta":
                 self._mixture(path)
             else:
@@ -261,7 +261,11 @@ class _Work:
         rows = None
         if source.annotation.is_file():
             try:
-                format_id = source.format or sniff(source.annotation).format
+                format_id = source.format or sniff(source.annotation, guess=True).format
+                if format_id == "meta":
+                    what = f"{source.annotation} is a mixture itself, a data file is needed"
+                    self._hit(number, line, Hit("PD705", source.name, what))
+                    return
                 rows = self._data(source.annotation, format_id, source.root)
             except NoRows:
                 rows = self._empty(source.annotation)

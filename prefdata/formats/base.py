@@ -27,6 +27,7 @@ from prefdata.records import (
     Text,
     ToolCall,
 )
+from prefdata.spelling import MEDIA_KEYS, meant
 
 Kind = Literal["pair", "conversation", "question", "labelled answer", "ranking"]
 KINDS: dict[type, Kind] = {
@@ -199,6 +200,19 @@ class Format:
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         """(code, field, detail) of what the struct cannot say about a row's keys and types."""
         return iter(())
+
+    def mistaken(self, name: str, row: dict[str, Any], struct: type[msgspec.Struct]) -> str | None:
+        """The key of a row (or an object in it) that stands where `name` should: known mistakes, then near misses."""
+        known = next((key for key, right in self.misspelt.items() if right == name and key in row), None)
+        if known is not None:
+            return None if known in self.content_keys else known
+        # Where the row has media under one key of the format, another name beside it is metadata.
+        if name in MEDIA_KEYS and any(key in row for key in MEDIA_KEYS & self.content_keys):
+            return None
+        for key, value in row.items():
+            if key not in self.content_keys and value and meant(struct, key) == name:
+                return key
+        return None
 
     def images(self, row: Any) -> str | list[str] | None:
         """The image references of a strict row."""

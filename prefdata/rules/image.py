@@ -53,6 +53,10 @@ class ImageChecker:
 
     def exists(self, uri: str) -> bool:
         """Whether a video or audio file is there; its content is not looked at."""
+    def check_bytes(self, data: bytes) -> tuple[tuple[str, str], ...]:
+        """The same for an image inside the row."""
+        return tuple((problem.code, problem.detail) for problem in images.check_bytes(data, self._tier))
+
         if images.is_url(uri) or self._tier == "none":
             return True
         try:
@@ -67,6 +71,9 @@ def check(view: View, checker: ImageChecker) -> Iterator[Hit]:
         uri = found.media.uri
         if found.media.data is not None or uri is None:
             continue
+        if found.media.data is not None and found.media.kind == "image":
+            for code, what in checker.check_bytes(found.media.data):
+                yield Hit(code, found.field, what)
         if found.media.kind == "image":
             for code, what in checker.check(uri):
                 yield Hit(code, found.field, what)

@@ -17,9 +17,8 @@ from prefdata.containers import Raw, as_row
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import Format
 
+from prefdata.rowbytes import repeated_key, too_deep
 LISTS = ("image", "images", "video", "videos", "audio", "audios")
-# Deeper than any format; msgspec and json give up at the interpreter's own limit.
-_TOO_DEEP = (RecursionError,)
 
 
 def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
@@ -38,8 +37,10 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
             Hit("PD002", detail=f"byte {data[error.start]:#04x} at byte {error.start + 1} of the row")
         ]
     try:
+    if too_deep(data):
+        return None, [Hit("PD009")]
         value = as_row(msgspec.json.decode(data))
-    except _TOO_DEEP:
+    except RecursionError:
         return None, [Hit("PD009")]
     except (msgspec.DecodeError, ValueError) as error:
         return _explain(raw, text, str(error))
@@ -47,6 +48,8 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
     if not isinstance(value, dict):
         return None, [*hits, Hit("PD010", detail=_type_name(value))]
     return (None if hits else value), hits
+    if (key := repeated_key(data, value)) is not None:
+        return None, [*hits, Hit("PD018", key, f"`{key}`")]
 
 
 def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, list[Hit]]:
@@ -111,8 +114,8 @@ def _struct(fmt: Format, value: dict[str, Any], struct: type[msgspec.Struct], pl
         if name in value:
             yield from _value(fmt, value[name], field.type, where)
             continue
-        wrong = next((key for key, right in fmt.misspelt.items() if right == name and key in value), None)
-        if wrong is not None and wrong not in fmt.content_keys:
+        wrong = fmt.mistaken(name, value, struct)
+        if wrong is not None:
             if field.required or name in LISTS:
                 yield Hit("PD023", f"{place}.{wrong}" if place else wrong, f"`{wrong}` should be `{name}`")
         elif field.required:

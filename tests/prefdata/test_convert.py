@@ -262,11 +262,12 @@ def test_an_empty_reference_is_refused_with_its_place(image: Any, tmp_path: Path
     outcome = convert(source, tmp_path / "b.jsonl", Options(to="trl"))
     assert (outcome.written, outcome.unread) == (1, 1)
     (reason,) = outcome.unreadable
-    assert reason.startswith("image") and "an empty text" in reason
+    assert reason.startswith("image")
+    assert "an empty text" in reason
 
 
 def test_a_null_in_turns_survives_parquet_and_its_verification(tmp_path: Path) -> None:
-    turns = [
+    turns: list[dict[str, Any]] = [
         {"role": "user", "content": "q", "weight": 1},
         {"role": "assistant", "content": "x", "score": None},
     ]
@@ -276,3 +277,29 @@ def test_a_null_in_turns_survives_parquet_and_its_verification(tmp_path: Path) -
         outcome = convert(source, tmp_path / target, Options(to="trl", verify=True))
         assert (outcome.lost, outcome.verified) == ({}, True)
         assert set(outcome.ignored) == {"`weight` of a turn", "`loss` of a turn"}
+
+
+def test_bytes_that_are_no_image_are_named_when_they_are_written_out(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    turns = {key: [{"role": role, "content": key}] for key, role in SIDE_ROLES}
+    rows = [{**turns, "images": [{"bytes": data, "path": None}]} for data in (b"<html>404</html>", b"")]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    options = Options(to="mmpr", extract_images=tmp_path / "images")
+    outcome = convert(tmp_path / "a.parquet", tmp_path / "b.jsonl", options)
+    assert outcome.lost["bytes that are no known image (written out as they are)"].lines == [1, 2]
+
+
+SIDE_ROLES = (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant"))
+
+
+def test_what_validate_refuses_is_refused_here(tmp_path: Path) -> None:
+    """A key that is there twice, and one limit of depth."""
+    deep = '{"question":"Q","chosen":"a","rejected":"b","x":' + "[" * 900 + "]" * 900 + "}"
+    twice = '{"question":"Q","chosen":"a","rejected":"b","chosen":"c"}'
+    quoted = json.dumps({"question": 'say "chosen": "', "chosen": "a", "rejected": '"chosen'})
+    (tmp_path / "a.jsonl").write_text("\n".join((quoted, deep, twice)))
+    outcome = convert(tmp_path / "a.jsonl", tmp_path / "b.jsonl", Options(to="trl", verify=True))
+    assert list(outcome.unreadable) == ["not a JSON row (PD009)", "not a JSON row (PD018)"]
+    assert outcome.written == 1

@@ -67,7 +67,6 @@ def test_hostile_rows_are_findings_and_the_others_are_checked(
     [
         (b"\0" * 4096 + GOOD, "starts with 4096 NUL bytes"),
         (GOOD.decode().encode("utf-16"), "UTF-16"),
-        (b'{"question":"Q?","chosen":"a","rej', "no readable row"),
         (b"\x1f\x8b\x08\x00", "damaged gzip data"),
         (b"PAR1 and no more", "parquet"),
     ],
@@ -216,3 +215,62 @@ def test_a_counted_file_is_checked(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(GOOD)
     report = validate([tmp_path / "rows.jsonl#3"], Options())
     assert (report.rows, report.counts, report.unreadable) == (1, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b'{"question":"Q?","chosen":"a","rej', "PD006"),
+        (b'{"question":"Q?","chosen":"a","rejected":"b","s":NaN}\n', "PD007"),
+        (b'{"question":"Q?","chosen":"a","rejected":"b"},\n', "PD001"),
+        (b'{"question":"Q\\ud83d","chosen":"a","rejected":"b"}\n', "PD008"),
+        (b'{"question":"caf\xe9","chosen":"a","rejected":"b"}\n', "PD002"),
+        (b'{"question":"Q?","x":' + b"[" * 900 + b"]" * 900 + b"}\n", "PD009"),
+        (b'{"question":"Q?","chosen":"four","rejected":"five","chosen":"six"}\n', "PD018"),
+        (b'{"question":"Q?","answer":"four","answer_type":"text","answer":"six","question":"R"}\n', "PD018"),
+        (b'{"question":"Q?","chosen":"four","rejceted":"five"}\n', "PD023"),
+        (b'{"question":"Q?","choosen":"four","rejected":"five"}\n', "PD023"),
+        (b'{"question":"Is it four?","chosen":"four","rejected":"five","imgae":"a.png"}\n', "PD023"),
+        (b'{"question":"Is it four?","chosen":"four","rejected":"five","Image":"a.png"}\n', "PD023"),
+        (b'{"question":"Is it four?","chosen":"four","rejected":"five","image_path":"a.png"}\n', "PD023"),
+        (b'{"question":"Is it four?","answer":"four","Image":"a.png"}\n', "PD023"),
+        (
+            b'[{"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Ho"}],"imag":"a.png"}]',
+            "PD023",
+        ),
+    ],
+)
+def test_rows_that_are_all_bad_show_what_is_wrong(data: bytes, code: str, tmp_path: Path) -> None:
+    report = check(tmp_path, data)
+    assert report.unreadable == []
+    assert set(report.counts) == {code}
+
+
+@pytest.mark.parametrize(
+    "key", ["idx", "image_id", "images_count", "image_size", "usage", "answers", "choices"]
+)
+def test_other_keys_are_no_slips(key: str, tmp_path: Path) -> None:
+    row = b'{"question":"Is it four?","chosen":"four","rejected":"five","%s":"x"}\n' % key.encode()
+    assert check(tmp_path, row).counts == {}
+    assert check(tmp_path, row.replace(b'"rejected"', b'"model"')).counts == {}
+
+
+def test_images_inside_the_rows_are_checked(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    sides = {"prompt": "Q?", "chosen": "four", "rejected": "five"}
+    rows = [
+        {**sides, "prompt": f"Q{number}?", "images": [{"bytes": data, "path": None}]}
+        for number, data in enumerate((b"<html>404</html>", b"", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"))
+    ]
+    path = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    for tier in ("header", "decode"):
+        report = validate([path], Options(images=tier))
+        assert [(found.line, found.code, found.field) for found in report.findings] == [
+            (1, "PD403", "images[0]"),
+            (2, "PD402", "images[0]"),
+            (3, "PD404", "images[0]"),
+        ]
+    assert validate([path], Options(images="none")).counts == {}
