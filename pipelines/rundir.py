@@ -72,7 +72,7 @@ class RunDir:
             run._part = os.open(run._part_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             run.close()
-            raise from_os_error(error) from error
+            raise from_os_error(error, resumes=True) from error
         except BaseException:
             run.close()
             raise
@@ -103,7 +103,7 @@ class RunDir:
                 line = line[os.write(self._part, line) :]
         except OSError as error:
             error.filename = str(self._part_path)
-            raise from_os_error(error) from error
+            raise from_os_error(error, resumes=True) from error
         self._places[identity] = (self._part_path, self._part_size, size)
         self._part_size += size
         self.done.add(identity)
@@ -164,7 +164,7 @@ class RunDir:
         except OSError as error:
             if error.filename is None:
                 error.filename = str(self.path)
-            raise from_os_error(error) from error
+            raise from_os_error(error, resumes=True) from error
         return dict(sorted(reasons.items()))
 
     def close(self) -> None:

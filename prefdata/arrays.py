@@ -83,8 +83,12 @@ def iter_array(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
                 what = f"{mark!r} where a comma is needed" if mark else "the file ends inside the array"
                 raise BrokenArray(window.line, what)
         window.to(window.at + 1)
+        if window.next() == ",":
+            window.to(window.at + 1)
+            if not window.next():
+                raise BrokenArray(window.line, "a comma after the array", harmless=True)
         if window.next():
-            raise BrokenArray(window.line, "more text after the array", harmless=True)
+            raise BrokenArray(window.line, "more text after the array")
 
 
 def _element(window: _Window, limit: int) -> tuple[int, bytes]:

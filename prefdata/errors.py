@@ -23,12 +23,16 @@ class NoRows(PrefdataError):
     """A data file that is whole and holds nothing."""
 
 
-def from_os_error(error: OSError) -> PrefdataError:
-    """Turn an operating-system error into a sentence that names the file and the remedy."""
+def from_os_error(error: OSError, *, resumes: bool = False) -> PrefdataError:
+    """Turn an operating-system error into a sentence that names the file and the remedy.
+
+    resumes: the same command would go on where it stopped.
+    """
     place = str(error.filename) if error.filename is not None else "the output"
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kept = ", finished work is kept" if resumes else ""
         return PrefdataError(
-            f"{place}: no space left on the device; free some and run the same command again, finished work is kept.",
+            f"{place}: no space left on the device; free some and run the same command again{kept}.",
             exit_code=EXIT_DATA,
         )
     if isinstance(error, FileNotFoundError):

@@ -63,7 +63,9 @@ def entry(code: str) -> Entry:
     """The entry of a code, written in any case. Raises PrefdataError."""
     found = catalogue().get(code.upper())
     if found is None:
-        raise PrefdataError(f"Unknown code {code!r}; codes run from PD001 to PD710, see docs/findings.md.")
+        raise PrefdataError(
+            f"Unknown code {code!r}; codes run from PD001 to {max(catalogue())}, see docs/findings.md."
+        )
     return found
 
 

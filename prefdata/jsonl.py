@@ -1,18 +1,12 @@
-"""JSON lines: streaming in, atomic out.
+"""JSON lines: streaming in, atomic out (`atomic.py`)."""
 
-Every file prefdata writes whole goes through `atomic_writer`: a temporary file beside the target, flushed to the
-disk, then renamed. A reader therefore sees the old file or the new one, never half of one.
-"""
-
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
-from prefdata.errors import PrefdataError
+from prefdata.atomic import atomic_writer as atomic_writer
 
 # A large buffered line iteration is 30-40 % faster than reading chunks and splitting them.
 _READ_BUFFER = 256 * 1024
@@ -25,24 +19,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             stripped = line.strip()
             if stripped:
                 yield number, stripped
-
-
-@contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Write `path` completely or not at all; parent folders are made. Devices and folders are refused, not replaced."""
-    if path.exists() and not path.is_file():
-        raise PrefdataError(f"{path}: is not a regular file and is not replaced; name a file to write.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def encode_row(row: Any) -> bytes:

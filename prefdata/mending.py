@@ -9,13 +9,14 @@ Memory holds the bad rows' findings, nothing of the good ones but their keys.
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from prefdata.arrays import BrokenArray
+from prefdata.atomic import atomic_writer, keep_inputs
 from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
 from prefdata.compressed import packing, wanted
@@ -23,7 +24,7 @@ from prefdata.containers import Container, Raw, probe, raw_rows, reading
 from prefdata.errors import PrefdataError
 from prefdata.findings import Chosen, Hit, catalogue, finding
 from prefdata.formats import get
-from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.jsonl import encode_row
 from prefdata.ranges import token_check
 from prefdata.rules import syntax
 from prefdata.rules.image import ImageChecker
@@ -40,6 +41,8 @@ class Mended(msgspec.Struct, frozen=True, kw_only=True):
     mended: int
     rejected: int
     backup: str = ""
+    left_out: tuple[str, ...] = ()
+    """What is not in the clean file and belongs to no row."""
 
 
 def mend(path: Path, output: Path | None, options: Options) -> Mended:
@@ -50,24 +53,33 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
     container = sniffed.container if sniffed else probe(path).container
     if container not in ("jsonl", "json"):
         raise PrefdataError(f"{path}: --fix mends JSON lines and arrays; this is {container}.")
-    target = path if output is None else output
+    # Through a link: the file that it names is mended, the link stays.
+    target = Path(os.path.realpath(path)) if output is None else output
     if output is not None and output.exists() and os.path.samefile(path, output):
         raise PrefdataError(f"{output}: is the input itself; use --in-place to replace it, with a backup.")
-    backup = path.with_name(path.name + ".bak")
+    backup = target.with_name(target.name + ".bak")
     if output is None and probe(path).compressed:
         raise PrefdataError(f"{path}: is compressed; write the clean rows elsewhere with --output.")
-    if output is None and backup.exists():
-        raise PrefdataError(f"{backup}: the backup of an earlier --in-place; move it away first.")
-    format_id = sniffed.format if sniffed else str(options.format)
-    bad = _judge(path, container, format_id, options)
+    if output is None and os.path.lexists(backup):
+        raise _taken(backup)
     bare = Path(target.stem) if wanted(target) else target
     rejected_to = target.with_name(f"{bare.stem}.rejected.jsonl")
+    keep_inputs(rejected_to, [path])
+    if os.path.lexists(rejected_to):
+        # Rows of another run, perhaps the only copy; and where nothing is rejected now it would look current.
+        raise PrefdataError(f"{rejected_to}: exists, and rejected rows would go there; move it away first.")
+    format_id = sniffed.format if sniffed else str(options.format)
+    left_out = ["A byte-order mark"] if probe(path).bom else []
+    bad = _judge(path, container, format_id, options, left_out)
     with ExitStack() as files:
+        # Entered first, so that it sees whether the clean file took its place.
+        kept_as = files.enter_context(_undone(backup)) if output is None else None
         stream = files.enter_context(atomic_writer(target))
         clean = files.enter_context(packing(stream, wanted(target)))
         done = _write(path, container, bad, clean, rejected_to, files)
-        if output is None:
-            shutil.copy2(path, backup)
+        if kept_as is not None:
+            _back_up(target, backup)
+            kept_as.append(backup)
     return Mended(
         output=str(target),
         rejected_to=str(rejected_to) if done[2] else "",
@@ -75,10 +87,44 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
         mended=done[1],
         rejected=done[2],
         backup=str(backup) if output is None else "",
+        left_out=tuple(left_out),
     )
 
 
-def _judge(path: Path, container: Container, format_id: str, options: Options) -> dict[int, list[Hit]]:
+@contextmanager
+def _undone(backup: Path) -> Iterator[list[Path]]:
+    """Takes the backups put into the list away where the file that they are of was not replaced."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for one in made:
+            one.unlink(missing_ok=True)
+        raise
+
+
+def _back_up(path: Path, backup: Path) -> None:
+    """Give the file a second name, or copy it where there are no hard links; never over another backup."""
+    try:
+        os.link(path, backup)
+    except FileExistsError as error:
+        raise _taken(backup) from error
+    except OSError:
+        try:
+            with open(backup, "xb") as target, open(path, "rb") as source:
+                shutil.copyfileobj(source, target)
+        except FileExistsError as error:
+            raise _taken(backup) from error
+        shutil.copystat(path, backup)
+
+
+def _taken(backup: Path) -> PrefdataError:
+    return PrefdataError(f"{backup}: the backup of another --in-place; move it away first.")
+
+
+def _judge(
+    path: Path, container: Container, format_id: str, options: Options, left_out: list[str]
+) -> dict[int, list[Hit]]:
     """Findings of the rows that cannot stay as they are, by the row's number (blank lines counted)."""
     tally = Tally()
     chosen = Chosen(options.select, options.ignore)
@@ -86,7 +132,7 @@ def _judge(path: Path, container: Container, format_id: str, options: Options) -
     tokens = token_check(options.tokens, options.image_root, path.parent)
     check = FileCheck(get(format_id), checker, tally, chosen, ALL, tokens)
     bad: dict[int, list[Hit]] = {}
-    for _ in _checked(path, container, check):
+    for _ in _checked(path, container, check, left_out):
         for number, hit in tally.hits:
             if catalogue()[hit.code].severity == "error":
                 bad.setdefault(number, []).append(hit)
@@ -97,19 +143,19 @@ def _judge(path: Path, container: Container, format_id: str, options: Options) -
     return bad
 
 
-def _checked(path: Path, container: Container, check: FileCheck) -> Iterator[None]:
+def _checked(path: Path, container: Container, check: FileCheck, left_out: list[str]) -> Iterator[None]:
     if container == "jsonl":
         with reading(path) as stream:
             for block in blocks(stream):
                 check.block(block)
                 yield
         return
-    for raw in _numbered(path, container):
+    for raw in _numbered(path, container, left_out):
         check.raw(raw)
         yield
 
 
-def _numbered(path: Path, container: Container) -> Iterator[Raw]:
+def _numbered(path: Path, container: Container, left_out: list[str] | None = None) -> Iterator[Raw]:
     """Rows with their number instead of their line: an array may have many on one line."""
     try:
         for number, raw in enumerate(raw_rows(path, container), start=1):
@@ -120,6 +166,8 @@ def _numbered(path: Path, container: Container) -> Iterator[Raw]:
                 f"{path}:{error.line}: the array is broken ({error.problem}) and cannot be mended; "
                 "what follows would be lost."
             ) from error
+        if left_out is not None:
+            left_out.append(f"{error.problem[0].upper()}{error.problem[1:]}")
 
 
 def _write(

@@ -83,6 +83,9 @@ def _text(report: Report, limit: int) -> str:
         lines.append(f"  = {catalogue()[code].hint}")
         lines.append("")
     skipped = [file for file in report.files if file.format == "unknown"]
+    lines += [
+        f"empty: {_line(file.path)}" for file in report.files if file.format == "empty" and not file.errors
+    ]
     for file in skipped:
         lines.append(f"not checked: {_line(file.path)} (no known format)")
     if (share := report.lengths.share) is not None:
@@ -90,8 +93,8 @@ def _text(report: Report, limit: int) -> str:
     formats = sorted({file.format for file in report.files} - {"unknown"})
     checked = len(report.files) - len(skipped)
     lines.append(
-        f"{_many(report.rows, 'row')} in {checked} file{'' if checked == 1 else 's'} ({', '.join(formats) or 'none'}): "
-        f"{_many(report.errors, 'error')}, {_many(report.warnings, 'warning')}."
+        f"{many(report.rows, 'row')} in {checked} file{'' if checked == 1 else 's'} ({', '.join(formats) or 'none'}): "
+        f"{many(report.errors, 'error')}, {many(report.warnings, 'warning')}."
     )
     return "\n".join(lines)
 
@@ -105,7 +108,8 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _many(count: int, word: str) -> str:
+def many(count: int, word: str) -> str:
+    """A number and its word: 1 row, 2 rows."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 

@@ -87,7 +87,13 @@ class _Columns:
                 raise self._refused(key, error) from error
             self._fields[key] = field
         data = msgspec.msgpack.encode(self._batch)
-        self.spool.write(len(data).to_bytes(8, "little") + data)
+        try:
+            self.spool.write(len(data).to_bytes(8, "little") + data)
+            self.spool.flush()
+        except OSError as error:
+            # Of a file without a name; by default the target, on another disk perhaps, would be blamed.
+            error.filename = tempfile.gettempdir()
+            raise
         self._batch = []
 
     def write(self, stream: BinaryIO) -> None:

@@ -5,9 +5,12 @@ A command's module is imported only when it is asked for or listed, and none imp
 top, which keeps `prefdata --help` fast.
 """
 
+import os
 import re
+import signal
 import sys
 from importlib.metadata import EntryPoint, entry_points, requires
+from types import FrameType
 
 import click
 
@@ -75,6 +78,7 @@ def cli() -> None:
 def main() -> None:
     """Run the program; every problem ends as one sentence and an exit code."""
     verbose = "-v" in sys.argv[1:] or "--verbose" in sys.argv[1:]
+    _stop_when_terminated()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -109,6 +113,20 @@ def main() -> None:
             err=True,
         )
         sys.exit(EXIT_DATA)
+
+
+def _stop_when_terminated() -> None:
+    """Have SIGTERM (a scheduler, a shutdown) stop a command as Ctrl-C does: temporary files go, runs can go on."""
+    owner = os.getpid()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked child, which others end in this way
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _missing(error: ModuleNotFoundError) -> str | None:

@@ -7,6 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
+from prefdata.atomic import keep_inputs
 from prefdata.cli.config import Command, config_command, image_root
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.compat import Compat
@@ -151,9 +152,11 @@ def write_command(config: WriteConfig) -> int:
     from prefdata.cli.convert import told
     from prefdata.mixtures import epoch
     from prefdata.mixtures.materialise import write_epoch
+    from prefdata.mixtures.outputs import refuse_own_inputs
     from prefdata.mixtures.plan import make_plan
 
     mixture, indexes = _opened(config)
+    refuse_own_inputs(Path(config.out), _inputs(config, mixture))
     plan = make_plan(mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat)
     drawn = epoch(mixture, config.seed, config.epoch, [len(index) for index in indexes], config.compat)
     if config.container == "parquet":
@@ -188,6 +191,7 @@ def convert_command(config: ConvertConfig) -> int:
     from prefdata.mixtures.write import write_mixture
 
     mixture, indexes = _opened(config)
+    keep_inputs(Path(config.dst), _inputs(config, mixture))
     rows = [len(index) for index in indexes]
     lost = write_mixture(Path(config.dst), mixture, config.to, rows)
     sources = f"{len(rows)} source{'' if len(rows) == 1 else 's'}"
@@ -199,6 +203,11 @@ def convert_command(config: ConvertConfig) -> int:
 
 for _action in (plan_command, write_command, convert_command):
     command.add_command(_action)
+
+
+def _inputs(config: Common, mixture: "Mixture") -> list[Path]:
+    """All files that are read; none of them may be written."""
+    return [Path(config.mix), *(source.annotation for source in mixture.sources)]
 
 
 def _opened(config: Common) -> "tuple[Mixture, list[Index]]":

@@ -7,6 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
+from prefdata.atomic import keep_inputs
 from prefdata.cli.config import config_command, image_root
 from prefdata.errors import PrefdataError
 
@@ -46,12 +47,15 @@ def command(config: ReportConfig) -> int:
     network, and shows everything in the data as text.
     """
     from prefdata.mixtures import load
+    from prefdata.outputs import many
     from prefdata.report import Limits, write_report
 
     if not config.paths:
         raise PrefdataError("Missing FILE; name a data file, a mixture or the folder of a run.")
     root = image_root(config.image_root)
-    sources = [source for path in config.paths for source in load(_file(Path(path)), root).sources]
+    files = [_file(Path(path)) for path in config.paths]
+    sources = [source for file in files for source in load(file, root).sources]
+    keep_inputs(Path(config.output), (*files, *(source.annotation for source in sources)))
     limits = Limits(
         rows=config.rows,
         thumbnails=config.thumbnails,
@@ -62,7 +66,7 @@ def command(config: ReportConfig) -> int:
     )
     made = write_report(Path(config.output), sources, title=config.title, limits=limits)
     click.echo(
-        f"{config.output}: {made['shown']} of {made['rows']} rows, {made['thumbnails']} images, "
+        f"{config.output}: {made['shown']} of {many(made['rows'], 'row')}, {many(made['thumbnails'], 'image')}, "
         f"{made['bytes'] / 1e6:.1f} MB"
     )
     return 0

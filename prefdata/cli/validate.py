@@ -7,6 +7,7 @@ import click
 import msgspec
 from msgspec import Meta
 
+from prefdata.atomic import keep_inputs
 from prefdata.cli.config import config_command, image_root
 from prefdata.errors import EXIT_DATA, EXIT_USAGE, PrefdataError
 
@@ -119,7 +120,10 @@ def command(config: ValidateConfig) -> int:
         tokens=tokens,
     )
     _check_fix(config)
-    report = validate([Path(path) for path in config.paths], options)
+    inputs = [Path(path) for path in config.paths]
+    if config.report is not None:
+        keep_inputs(Path(config.report), inputs)
+    report = validate(inputs, options)
     for sentence in report.unreadable:
         click.echo(f"error: {sentence}", err=True)
     printed = rendered(report, config.output_format, config.max_findings)
@@ -128,7 +132,8 @@ def command(config: ValidateConfig) -> int:
     if config.report is not None:
         from prefdata.report import sources_of, write_report
 
-        shown = sources_of([Path(path) for path in config.paths], report, root)
+        keep_inputs(Path(config.report), (Path(file.path) for file in report.files))
+        shown = sources_of(inputs, report, root)
         write_report(Path(config.report), shown, report)
     if report.unreadable:
         return EXIT_USAGE
@@ -151,12 +156,14 @@ def _check_fix(config: ValidateConfig) -> None:
 def _fix(path: Path, config: ValidateConfig, options: "Options") -> int:
     """Write the clean rows; exit code 1 when some had to be rejected."""
     from prefdata.mending import mend
+    from prefdata.outputs import many
 
     done = mend(path, Path(config.output) if config.output is not None else None, options)
     if config.output_format == "text":
-        click.echo(f"{done.output}: {done.kept} rows kept, {done.mended} of them mended.")
+        also = "".join(f" {what} was left out." for what in done.left_out)
+        click.echo(f"{done.output}: {many(done.kept, 'row')} kept, {done.mended} of them mended.{also}")
         if done.backup:
             click.echo(f"{done.backup}: the file as it was.")
         if done.rejected:
-            click.echo(f"{done.rejected_to}: {done.rejected} rows rejected, with their findings.")
+            click.echo(f"{done.rejected_to}: {many(done.rejected, 'row')} rejected, with their findings.")
     return EXIT_DATA if done.rejected else 0

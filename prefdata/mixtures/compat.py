@@ -16,6 +16,7 @@ from random import Random
 from typing import Literal
 
 from prefdata.errors import PrefdataError
+from prefdata.mixtures.counts import refuse_excess
 from prefdata.mixtures.model import Mixture, Source
 
 Compat = Literal["internvl", "xcomposer", "xtuner"]
@@ -24,6 +25,7 @@ _IMAGE_CYCLE = (True, True, False)
 
 def compat_want(source: Source, have: int, compat: Compat) -> int:
     """How many rows the original takes of a source; floats on purpose."""
+    refuse_excess(source, source.count if source.count is not None else source.repeat_time * have, have)
     if compat == "xcomposer" and source.count is not None:
         return int(float(source.as_written) * 1000) if source.as_written else int(source.count)
     if source.count is not None:

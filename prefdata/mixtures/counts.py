@@ -13,6 +13,8 @@ import msgspec
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.model import Source
 
+# Far beyond any mixture of use; a slip of the keyboard (1e8) would fill all memory.
+MOST_COPIES = 10_000
 # Enough digits that no product of a written factor and a file's rows is ever rounded.
 _EXACT = Context(prec=60)
 
@@ -38,6 +40,7 @@ def share_of(source: Source, have: int) -> Share:
     if have <= 0:
         raise PrefdataError(f"source {source.name!r}: no row in {source.annotation} to draw from.")
     target = source.count if source.count is not None else _EXACT.multiply(source.repeat_time, Decimal(have))
+    refuse_excess(source, target, have)
     want = int(target)
     if want <= 0:
         raise PrefdataError(
@@ -46,6 +49,15 @@ def share_of(source: Source, have: int) -> Share:
         )
     copies, remainder = divmod(want, have)
     return Share(have, want, copies, remainder, target - want)
+
+
+def refuse_excess(source: Source, target: Decimal, have: int) -> None:
+    """Raises PrefdataError where an epoch would hold more copies of a source than anybody can mean."""
+    if target > MOST_COPIES * have:
+        written = f"count {source.count}" if source.count is not None else f"repeat_time {source.repeat_time}"
+        raise PrefdataError(
+            f"source {source.name!r}: {written} of {have} rows is more than {MOST_COPIES:,} copies; check the number."
+        )
 
 
 def factor_for(want: int, have: int, digits: int = 12) -> Decimal:

@@ -20,10 +20,11 @@ import msgspec
 import xxhash
 
 from prefdata.arrays import BrokenArray
+from prefdata.atomic import atomic_writer
 from prefdata.compressed import compression
 from prefdata.containers import BOM, MAX_ROW_BYTES, parquet_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
-from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.jsonl import encode_row
 from prefdata.progress import progress
 
 _VERSION = 1

@@ -6,7 +6,7 @@ same path twice. What XComposer's own parser would fail on is told with its line
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from prefdata.errors import PrefdataError
@@ -55,7 +55,7 @@ def _entry(path: Path, number: int, line: str, image_root: Path | None) -> Sourc
     if rest:
         try:
             count = Decimal(rest[0]) * _THOUSAND
-        except InvalidOperation:
+        except ArithmeticError:  # no number, or one beyond all exponents
             count = None
         if count is None or not count.is_finite() or count <= 0:
             raise PrefdataError(f"{path}:{number}: {rest[0]!r} is not a number of thousands above 0.")

@@ -118,4 +118,9 @@ def _with_format(path: Path, source: Source) -> Source:
         raise PrefdataError(f"{path}: source {source.name!r}: no file {source.annotation}; check the path.")
     if source.format is not None:
         return source
-    return msgspec.structs.replace(source, format=sniff(source.annotation).format)
+    sniffed = sniff(source.annotation)
+    if sniffed.container == "meta":
+        raise PrefdataError(
+            f"{path}: source {source.name!r}: {source.annotation} is a mixture itself; name a data file."
+        )
+    return msgspec.structs.replace(source, format=sniffed.format)

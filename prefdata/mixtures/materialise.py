@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 import xxhash
 
+from prefdata.atomic import atomic_writer
 from prefdata.containers import as_row
 from prefdata.convert import Count, note
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, Format, get
 from prefdata.formats.base import CannotHold
-from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.jsonl import encode_row
 from prefdata.mixtures.draw import MASK, SHIFT, Epoch, names
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.model import Mixture, Source

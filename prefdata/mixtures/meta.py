@@ -4,6 +4,8 @@ Read leniently (a trailing comma, as in a file that InternVL itself ships, is ac
 `problems` explains everything that is wrong, for the rules; `parse` keeps what can be used.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -15,9 +17,11 @@ from prefdata.commas import trailing_commas, without
 from prefdata.errors import PrefdataError
 from prefdata.imageheader import Problem
 from prefdata.jsonl import write_json
+from prefdata.mixtures.counts import MOST_COPIES
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.paths import find, relative
 
+_TELLING = ("repeat_time", "data_augment", "max_dynamic_patch")
 KEYS = ("root", "annotation", "data_augment", "max_dynamic_patch", "repeat_time", "length")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -32,17 +36,38 @@ class MetaDocument(msgspec.Struct, frozen=True):
     def line(self, name: str) -> int:
         """The line on which a source begins."""
         place = self.text.find(msgspec.json.encode(name))
-        return self.text.count(b"\n", 0, max(place, 0)) + 1
+        return self._line(max(place, 0))
+
+    def repeated(self) -> Iterator[tuple[int, str]]:
+        """(line, name) of sources whose name was there before: decoders keep the last one only."""
+        names: list[str] = []
+
+        def pairs(items: list[tuple[str, Any]]) -> None:
+            names[:] = [name for name, _ in items]  # the outermost object is the last to be complete
+
+        data = without(self.text, trailing_commas(self.text)) if self.trailing else self.text
+        json.loads(data.removeprefix(b"\xef\xbb\xbf"), object_pairs_hook=pairs)
+        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+            written = re.compile(re.escape(msgspec.json.encode(name)) + rb"\s*:")
+            places = [match.start() for match in written.finditer(self.text)]
+            yield self._line(places[1] if len(places) > 1 else 0), name
+
+    def _line(self, place: int) -> int:
+        return self.text.count(b"\n", 0, place) + 1
 
 
 def looks_like_meta(data: bytes) -> bool:
-    """Whether the bytes are an object of objects with `annotation`."""
+    """Whether the bytes are an object of objects with `annotation`, or with other keys that only sources have."""
     try:
         document = decode_meta(data)
     except ValueError:
         return False
     values = list(document.sources.values())
-    return bool(values) and any(isinstance(value, dict) and "annotation" in value for value in values)
+    if any(isinstance(value, dict) and "annotation" in value for value in values):
+        return True
+    # Sources whose annotation is missing: no row is made of objects with these keys, or of nothing at all.
+    objects = bool(values) and all(isinstance(value, dict | None) for value in values)
+    return objects and (not any(values) or any(key in value for value in values if value for key in _TELLING))
 
 
 def decode_meta(data: bytes) -> MetaDocument:
@@ -55,6 +80,8 @@ def decode_meta(data: bytes) -> MetaDocument:
         return _document(without(data, places), data, lines)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ArithmeticError:
+        raise ValueError("a number beyond all exponents") from None
 
 
 def _document(cleaned: bytes, data: bytes, lines: tuple[int, ...]) -> MetaDocument:
@@ -67,6 +94,8 @@ def _document(cleaned: bytes, data: bytes, lines: tuple[int, ...]) -> MetaDocume
 def parse(path: Path, document: MetaDocument, image_root: Path | None) -> Mixture:
     """The mixture of a decoded meta.json. Raises PrefdataError naming the source and the key."""
     sources = []
+    for line, name in document.repeated():
+        raise PrefdataError(f"{path}:{line}: a second source {name!r}; give every source a name of its own.")
     for name, entry in document.sources.items():
         for problem in source_problems(name, entry):
             if problem.code in _FATAL:
@@ -112,7 +141,10 @@ def source_problems(name: str, entry: Any) -> Iterator[Problem]:
     if "repeat_time" not in entry:
         yield Problem("PD709", "`repeat_time` is missing")
     elif _factor(entry["repeat_time"]) is None:
-        yield Problem("PD705", f"`repeat_time` is {entry['repeat_time']!r}, a number above 0 is needed")
+        yield Problem(
+            "PD705",
+            f"`repeat_time` is {entry['repeat_time']}, a number above 0 and up to {MOST_COPIES:,} is needed",
+        )
     for key in ("length", "max_dynamic_patch"):
         value = entry.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
@@ -129,7 +161,7 @@ def _factor(value: Any) -> Decimal | None:
         factor = Decimal(str(value))
     except InvalidOperation:
         return None
-    return factor if factor.is_finite() and factor > 0 else None
+    return factor if factor.is_finite() and 0 < factor <= MOST_COPIES else None
 
 
 def write_meta(path: Path, mixture: Mixture) -> None:

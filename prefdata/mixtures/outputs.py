@@ -1,11 +1,14 @@
 """The folder of `prefdata mix write`: shards, `meta.json` to train on them, `mix.json` with the plan and the hashes.
 
 An earlier write stays whole until the new one is: shards grow in a temporary folder inside and are moved when all are
-there, the manifest last. Only what an earlier manifest names is replaced.
+there, the manifest last. Only what an earlier manifest names is replaced, and never in a folder that is read from. A
+lock on the folder (released by the kernel, whatever happens to the process) keeps a second writer out.
 """
 
+import fcntl
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from prefdata.atomic import NO_SPACE
 from prefdata.convert import Count
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json
@@ -22,6 +26,8 @@ from prefdata.mixtures.plan import Plan
 
 MANIFEST = "mix.json"
 META = "meta.json"
+_STAGED = ".mix-"
+_LOCK = ".lock"
 
 
 class Written(msgspec.Struct, kw_only=True):
@@ -41,16 +47,40 @@ class Written(msgspec.Struct, kw_only=True):
 def staging(folder: Path) -> Iterator[Path]:
     """A place for the shards until `finish`, gone afterwards. Raises PrefdataError where other files are in the way."""
     made = not folder.exists()
-    _earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with TemporaryDirectory(dir=folder, prefix=".mix-") as staged:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            made = False
+            raise PrefdataError(
+                f"{folder}: another process is writing to this folder; wait for it, or name another one."
+            ) from error
+        _earlier(folder)
+        for left in folder.glob(f"{_STAGED}*"):  # of a process that was killed: nobody else holds the lock
+            shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(dir=folder, prefix=_STAGED) as staged:
             yield Path(staged)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            error.filename = str(folder)
         if made:
             with suppress(OSError):
+                (folder / _LOCK).unlink()
                 folder.rmdir()
         raise
+    finally:
+        os.close(lock)
+
+
+def refuse_own_inputs(folder: Path, inputs: Sequence[Path]) -> None:
+    """Raises PrefdataError where the folder holds the mixture or a source: writing could replace them."""
+    for path in inputs:
+        if os.path.realpath(path.parent) == os.path.realpath(folder):
+            raise PrefdataError(
+                f"{folder}: holds {path.name}, an input of this command; name another folder."
+            )
 
 
 def finish(

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from prefdata.atomic import atomic_writer
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.images import resolve
-from prefdata.jsonl import atomic_writer
 from prefdata.mixtures.draw import Epoch
 from prefdata.mixtures.index import Index, file_hash
 from prefdata.mixtures.model import Mixture, Source

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from prefdata import __version__
+from prefdata.atomic import atomic_writer
 from prefdata.findings import catalogue
-from prefdata.jsonl import atomic_writer
 from prefdata.mixtures.model import Source
 from prefdata.report.figures import histogram, shares
 from prefdata.stats import Collector

@@ -34,7 +34,9 @@ class ImageChecker:
                 yield "PD416", detail(uri)
             return
         if images.is_url(uri):
-            yield "PD415", detail(uri)
+            inline = uri.startswith("data:")
+            where = "it is a data URI, not a file" if inline else "it lies on the network"
+            yield "PD415", f"{where}: {detail(uri)}"
             return
         if uri.startswith("/"):
             yield "PD408", detail(uri)
@@ -51,12 +53,12 @@ class ImageChecker:
         for problem in images.check(path, self._tier):
             yield problem.code, problem.detail
 
-    def exists(self, uri: str) -> bool:
-        """Whether a video or audio file is there; its content is not looked at."""
     def check_bytes(self, data: bytes) -> tuple[tuple[str, str], ...]:
         """The same for an image inside the row."""
         return tuple((problem.code, problem.detail) for problem in images.check_bytes(data, self._tier))
 
+    def exists(self, uri: str) -> bool:
+        """Whether a video or audio file is there; its content is not looked at."""
         if images.is_url(uri) or self._tier == "none":
             return True
         try:
@@ -69,11 +71,11 @@ def check(view: View, checker: ImageChecker) -> Iterator[Hit]:
     """Findings of all media of a row."""
     for found in view.media:
         uri = found.media.uri
-        if found.media.data is not None or uri is None:
-            continue
         if found.media.data is not None and found.media.kind == "image":
             for code, what in checker.check_bytes(found.media.data):
                 yield Hit(code, found.field, what)
+        if found.media.data is not None or uri is None:
+            continue
         if found.media.kind == "image":
             for code, what in checker.check(uri):
                 yield Hit(code, found.field, what)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from prefdata.findings import Hit
+from prefdata.mixtures.counts import MOST_COPIES
 from prefdata.mixtures.meta import MetaDocument, source_problems
 from prefdata.mixtures.model import Source
 
@@ -13,6 +14,8 @@ def document_hits(document: MetaDocument) -> Iterator[tuple[int, Hit]]:
     """(line, hit) of the text itself."""
     for line in document.trailing:
         yield line, Hit("PD701")
+    for line, name in document.repeated():
+        yield line, Hit("PD711", name, repr(name))
 
 
 def entry_hits(name: str, entry: Any) -> Iterator[Hit]:
@@ -37,7 +40,9 @@ def source_hits(source: Source, rows: int | None) -> Iterator[Hit]:
         yield Hit(
             "PD703", source.name, f"{source.length} in the mixture, {rows} rows in {source.annotation.name}"
         )
-    if rows and source.count is not None:
+    if rows and source.count is not None and source.count > MOST_COPIES * rows:
+        yield Hit("PD705", source.name, f"{source.count} of {rows} rows is more than {MOST_COPIES:,} copies")
+    elif rows and source.count is not None:
         if source.count < 1:
             yield Hit("PD710", source.name, f"{source.count.normalize():f} rows are asked for")
     elif rows and source.repeat_time * rows < Decimal(1):

@@ -5,6 +5,7 @@ that a row shows all its problems at once.
 """
 
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from prefdata.commas import trailing_commas, without
 from prefdata.containers import Raw, as_row
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import Format
-
 from prefdata.rowbytes import repeated_key, too_deep
+
 LISTS = ("image", "images", "video", "videos", "audio", "audios")
 
 
@@ -36,9 +37,9 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
         return None, [
             Hit("PD002", detail=f"byte {data[error.start]:#04x} at byte {error.start + 1} of the row")
         ]
-    try:
     if too_deep(data):
         return None, [Hit("PD009")]
+    try:
         value = as_row(msgspec.json.decode(data))
     except RecursionError:
         return None, [Hit("PD009")]
@@ -47,9 +48,9 @@ def decode(raw: Raw) -> tuple[dict[str, Any] | None, list[Hit]]:
     hits = [Hit("PD008", detail=found)] if (found := _surrogate(value, data)) else []
     if not isinstance(value, dict):
         return None, [*hits, Hit("PD010", detail=_type_name(value))]
-    return (None if hits else value), hits
     if (key := repeated_key(data, value)) is not None:
         return None, [*hits, Hit("PD018", key, f"`{key}`")]
+    return (None if hits else value), hits
 
 
 def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, list[Hit]]:
@@ -66,7 +67,7 @@ def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, 
         hits = [Hit("PD007", detail=name) for name in dict.fromkeys(constants)]
         return (value if isinstance(value, dict) else None), hits
     if "surrogate" in problem or "\\u" in text:
-        return None, [Hit("PD008", detail=detail(problem))]
+        return None, [Hit("PD008", detail=_half(raw.data))]
     if "out of range" in problem or "number" in problem.lower():
         return None, [Hit("PD016")]
     return None, [Hit("PD001", detail=problem)]
@@ -95,9 +96,18 @@ def _surrogate(value: Any, data: bytes) -> str | None:
         return None
     try:
         msgspec.json.encode(value).decode("utf-8")
-    except (UnicodeError, ValueError, msgspec.EncodeError) as error:
-        return detail(str(error))
+    except (UnicodeError, ValueError, msgspec.EncodeError):
+        return _half(data)
     return None
+
+
+# An escape that is one half of a pair; whole pairs and escaped backslashes come first, so that they are passed over.
+_HALF = re.compile(rb"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(\\u[dD][89a-fA-F]\w\w)")
+
+
+def _half(data: bytes) -> str:
+    found = next((match for match in _HALF.finditer(data) if match[1]), None)
+    return f"{found[1].decode()} at byte {found.start() + 1} of the row" if found else "in a text of the row"
 
 
 def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:

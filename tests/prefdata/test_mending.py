@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prefdata import mending
 from prefdata.errors import PrefdataError
 from prefdata.mending import mend
 from prefdata.validate import Options, validate
@@ -77,3 +78,43 @@ def test_a_packed_name_is_packed(tmp_path: Path) -> None:
     assert gzip.decompress(clean.read_bytes()).decode() == f"{GOOD}\n"
     assert Path(done.rejected_to).name == "clean.rejected.jsonl"
     assert json.loads(Path(done.rejected_to).read_text())["row"] == EMPTY
+
+
+def test_rejected_rows_of_another_run_are_not_replaced(tmp_path: Path) -> None:
+    source, clean = tmp_path / "pairs.jsonl", tmp_path / "clean.jsonl"
+    source.write_text(f"{GOOD}\n")
+    foreign = tmp_path / "clean.rejected.jsonl"
+    foreign.write_text("x")
+    with pytest.raises(PrefdataError, match="move it away"):
+        mend(source, clean, OPTIONS)
+    assert foreign.read_text() == "x"
+    assert not clean.exists()
+
+
+def test_in_place_through_a_link_mends_the_file(tmp_path: Path) -> None:
+    source, link = tmp_path / "pairs.jsonl", tmp_path / "link.jsonl"
+    source.write_text(f"{GOOD}\n{COMMA}\n")
+    link.symlink_to(source.name)
+    done = mend(link, None, OPTIONS)
+    assert link.is_symlink()
+    assert (done.output, done.mended) == (str(source.resolve()), 1)
+    assert COMMA not in source.read_text()
+
+
+def test_of_two_in_place_at_once_the_second_fails_and_the_original_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "pairs.jsonl"
+    before = f"{GOOD}\n{COMMA}\n"
+    source.write_text(before)
+    judge = mending._judge
+
+    def meanwhile(*given: object) -> object:
+        monkeypatch.setattr(mending, "_judge", judge)
+        mend(source, None, OPTIONS)
+        return judge(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mending, "_judge", meanwhile)
+    with pytest.raises(PrefdataError, match="backup of another"):
+        mend(source, None, OPTIONS)
+    assert (tmp_path / "pairs.jsonl.bak").read_text() == before

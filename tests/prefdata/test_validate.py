@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from prefdata.errors import PrefdataError
+from prefdata.mixtures import load
 from prefdata.ranges import TokenLimit
 from prefdata.validate import Options, Report, validate
 
@@ -274,3 +275,67 @@ def test_images_inside_the_rows_are_checked(tmp_path: Path) -> None:
             (3, "PD404", "images[0]"),
         ]
     assert validate([path], Options(images="none")).counts == {}
+
+
+@pytest.mark.parametrize("after", [b"\n" + GOOD, b", " + GOOD, b"]"])
+def test_rows_after_an_array_are_told_as_lost(tmp_path: Path, after: bytes) -> None:
+    assert check(tmp_path, b"[" + GOOD + b"]" + after).counts == {"PD013": 1}
+
+
+@pytest.mark.parametrize("after", [b"\n \n", b",\n"])
+def test_a_comma_after_an_array_loses_nothing(tmp_path: Path, after: bytes) -> None:
+    assert set(check(tmp_path, b"[" + GOOD + b"]" + after).counts) <= {"PD015"}
+
+
+def test_blanks_do_not_hide_rows(tmp_path: Path) -> None:
+    report = check(tmp_path, b"\n" * 2_500_000 + GOOD)
+    assert (report.rows, set(report.counts)) == (1, {"PD005"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    report = check(tmp_path, GOOD.decode().encode(encoding))
+    name = f"UTF-{encoding[4:6]}"
+    assert f": {name}" in report.unreadable[0]
+
+
+def test_a_damaged_parquet_file_is_one_sentence(tmp_path: Path) -> None:
+    report = check(tmp_path, b"PAR1" + b"\0" * 50 + b"PAR1")
+    assert "rows.jsonl: a damaged parquet file" in report.unreadable[0]
+    assert "\n" not in report.unreadable[0]
+
+
+def test_half_of_a_pair_is_shown_with_its_place(tmp_path: Path) -> None:
+    report = check(tmp_path, b'{"question":"\\ud83d\\ude00 \\ud83d!","chosen":"a","rejected":"b"}\n')
+    assert r"\ud83d at byte 27 of the row" in report.findings[0].message
+
+
+def test_a_data_uri_is_not_on_the_network(tmp_path: Path) -> None:
+    row = b'{"image":"data:image/png;base64,AAAA","question":"Q?","chosen":"a","rejected":"b"}\n'
+    report = check(tmp_path, row, images="none")
+    assert "data URI" in report.findings[0].message
+    assert "network" not in report.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("meta", "code"),
+    [
+        ('{"s":{"root":".","repeat_time":1}}', "PD704"),
+        ('{"s":{}}', "PD704"),
+        ('{"s":null}', "PD705"),
+        ('{"s":{"annotation":"meta.json","repeat_time":1}}', "PD705"),
+        ('{"s":{"annotation":"rows.jsonl","repeat_time":1e999}}', "PD705"),
+        ('{"s":{"annotation":"rows.jsonl","repeat_time":1e8}}', "PD705"),
+        ('{"s":{"annotation":"rows.jsonl","repeat_time":1},\n"s":{"annotation":"rows.jsonl"}}', "PD711"),
+    ],
+)  # fmt: skip
+def test_a_wrong_mixture_is_a_finding_and_no_plan(tmp_path: Path, meta: str, code: str) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(GOOD)
+    (tmp_path / "meta.json").write_text(meta)
+    report = validate([tmp_path / "meta.json"], Options())
+    assert code in report.counts
+    assert not report.unreadable
+    if code == "PD711":
+        assert report.findings[0].line == 2
+    with pytest.raises(PrefdataError):
+        load(tmp_path / "meta.json")

@@ -223,7 +223,7 @@ def test_fix(bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     code, out, _ = run(monkeypatch, capsys, "validate", bad, "--fix", "--output", clean)
     assert code == 1
     assert clean.read_text() == ROW
-    assert f"{clean}: 1 rows kept, 0 of them mended." in out
+    assert f"{clean}: 1 row kept, 0 of them mended." in out
     assert "clean.rejected.jsonl: 2 rows rejected" in out
 
 

@@ -1,5 +1,6 @@
 """The program as a whole: help by section, one sentence for a mistake, exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,27 @@ def test_a_stopped_command_that_cannot_go_on_does_not_promise_it(tmp_path: Path)
     )
     assert shown.returncode == 130
     assert shown.stderr.strip() == "Stopped. The same command begins from the start."
+
+
+def test_being_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never")
+    script = (
+        "import sys; from prefdata.cli import main as m; from prefdata.atomic import atomic_writer\n"
+        "from pathlib import Path; import click\n"
+        "def work(**_):\n"
+        "    with atomic_writer(Path('a.jsonl')): print('ready', flush=True); open('never')\n"
+        "m.cli.main = work; m.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.wait() == 130
+    assert process.communicate()[1] == "Stopped.\n"
+    assert os.listdir(tmp_path) == ["never"]

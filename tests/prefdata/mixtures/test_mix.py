@@ -14,6 +14,7 @@ from prefdata.errors import PrefdataError
 from prefdata.mixtures import epoch, load
 from prefdata.mixtures.index import file_hash, open_index
 from prefdata.mixtures.materialise import write_epoch
+from prefdata.mixtures.outputs import staging
 from prefdata.mixtures.plan import make_plan, table
 from prefdata.readers import read_rows
 from trainers.build import Grown
@@ -356,3 +357,20 @@ def test_tokens_are_estimated(mix: Path) -> None:
     # One tile for each image that is not there, and some words.
     assert 15 * 260 < plan.sources[0].tokens < 15 * 300
     assert plan.total["tokens"] == sum(one.tokens or 0 for one in plan.sources)
+
+
+def test_of_two_writes_into_one_folder_the_second_fails(mix: Path, tmp_path: Path) -> None:
+    with staging(tmp_path / "out"), pytest.raises(PrefdataError, match="another process"):
+        written(mix, tmp_path / "out", 0)
+    (tmp_path / "out" / ".mix-left").mkdir(exist_ok=True)  # of a process that was killed
+    written(mix, tmp_path / "out", 0)
+    assert not (tmp_path / "out" / ".mix-left").exists()
+
+
+@pytest.mark.parametrize("compat", [None, "internvl", "xcomposer"])
+def test_a_slip_of_the_keyboard_is_no_epoch(tmp_path: Path, compat: Any) -> None:
+    (tmp_path / "a.jsonl").write_text('{"question":"Q","chosen":"a","rejected":"b"}\n')
+    (tmp_path / "mix.yaml").write_text("sources: [{path: a.jsonl, factor: 1.0e+300}]")
+    mixture, indexes = opened(tmp_path / "mix.yaml")
+    with pytest.raises(PrefdataError, match="copies"):
+        make_plan(mixture, indexes, compat=compat)
