@@ -30,7 +30,12 @@ _PROBE_BYTES = 1024 * 1024
 _MAX_META_BYTES = 256 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+# Beginnings of JSON in other encodings, with and without a mark; of two that begin alike the longer comes first.
+_OTHER_TEXT = (
+    (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+    (b"\0\0\0{", "utf-32be"), (b"\0\0\0[", "utf-32be"), (b"{\0\0\0", "utf-32le"), (b"[\0\0\0", "utf-32le"),
+    (b"\0{", "utf-16be"), (b"\0[", "utf-16be"), (b"{\0", "utf-16le"), (b"[\0", "utf-16le"),
+)  # fmt: skip
 
 
 class Raw(msgspec.Struct, frozen=True):
@@ -63,6 +68,9 @@ def probe(path: Path) -> Probed:
     packed = compression(path) is not None
     with reading(path) as stream:
         head = stream.read(_PROBE_BYTES)
+        # Blanks, however many, are no rows and do not hide those behind them.
+        while head and not head.removeprefix(BOM).strip() and (more := stream.read(_PROBE_BYTES)):
+            head = head[: len(BOM)] + more
     if head.startswith(b"PAR1"):
         if packed:
             raise PrefdataError(
@@ -104,8 +112,11 @@ def _refuse(path: Path, text: bytes) -> None:
     """Say clearly what a file is that holds no rows."""
     if not text.strip():
         raise NoRows(f"{path}: empty; there is no row in it.")
-    if text.startswith(_UTF16):
-        raise PrefdataError(f"{path}: UTF-16 text; save it as UTF-8 (`iconv -f utf-16 -t utf-8`).")
+    for beginning, name in _OTHER_TEXT:
+        if text.startswith(beginning):
+            raise PrefdataError(
+                f"{path}: {name.upper()} text; save it as UTF-8 (`iconv -f {name} -t utf-8`)."
+            )
     if text.startswith(b"\0"):
         count = len(text) - len(text.lstrip(b"\0"))
         raise PrefdataError(f"{path}: starts with {count} NUL bytes; the file is damaged, fetch it again.")
@@ -184,7 +195,10 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for row in batch.to_pylist():
                 number += 1
                 yield number, without_none(row)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
+        # pyarrow's word for a damaged end of the file is an OSError without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise PrefdataError(
             f"{path}: a damaged parquet file ({' '.join(str(error).split())[:200]})."
         ) from error

@@ -41,6 +41,8 @@ def resolve(uri: str, root: Path | None, base: Path) -> Path:
     With `root`: relative to it, and it may not leave it. Without: relative to `base` (the data file's own folder),
     then to the working directory. Raises PrefdataError.
     """
+    if uri.startswith("data:"):
+        raise PrefdataError(f"{uri[:60]}: a data URI; write the image into a file and name that.")
     if is_url(uri):
         raise PrefdataError(
             f"{uri[:200]}: images are not fetched from the network; download it and name the file."

@@ -9,7 +9,6 @@ files be cut by byte range over processes without the rules knowing.
 """
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ from prefdata.checkfile import FileCheck, Tally
 from prefdata.containers import Container, parquet_rows, probe, raw_rows, reading
 from prefdata.errors import NoRows, PrefdataError, from_os_error
 from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
+from prefdata.folders import data_files
 from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.mixtures.load import listed
@@ -36,8 +36,6 @@ from prefdata.sniff import sniff
 # Findings of each code kept with their places unless told otherwise, and a number that keeps all.
 KEPT = 10_000
 ALL = 1 << 62
-# What a folder is searched for; files without a suffix are left alone.
-_SUFFIXES = (".json", ".jsonl", ".parquet")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,20 +92,11 @@ def validate(paths: list[Path], options: Options) -> Report:
         get(options.format)
     work = _Work(options)
     for path in paths:
-        for file, named in _expand(path):
-            work.take(file, must_read=named)
+        if path.is_dir():
+            work.folder(path)
+        else:
+            work.take(path, must_read=True)
     return work.report(started)
-
-
-def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
-    """The files of a path; those of a folder need not all be data."""
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-        if not found:
-            raise PrefdataError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder.")
-        yield from ((file, False) for file in found)
-    else:
-        yield path, True
 
 
 def _megabytes(size: int) -> int:
@@ -125,8 +114,18 @@ class _Work:
         self.done: set[tuple[Path, Path | None]] = set()
         self.kept: dict[str, int] = {}
 
+    def folder(self, path: Path) -> None:
+        """Check what a folder holds, each file once: mixtures first, then the data that none of them names."""
+        mixtures, others = data_files(path, mixtures=self.options.format is None)
+        for file in mixtures:
+            self.take(file, must_read=False)
+        named = {file for file, _ in self.done}
+        for file in others:
+            if file.resolve() not in named:
+                self.take(file, must_read=False)
+
     def take(self, path: Path, *, must_read: bool) -> None:
-        """Check one file, whatever it is."""
+        """Check one file, whatever it is; `must_read`: the user named it, it was not only found in a folder."""
         try:
             mixture = listed(path, self.options.image_root) if self.options.format is None else None
             if mixture is not None:
@@ -140,7 +139,7 @@ class _Work:
                     path, sniffed.format if sniffed else str(self.options.format), self.options.image_root
                 )
         except NoRows:
-            self._empty(path)
+            self._empty(path, told=must_read)
         except PrefdataError as error:
             self._unreadable(path, str(error), must_read)
         except OSError as error:
@@ -153,11 +152,12 @@ class _Work:
             # A folder holds other files too; they are listed as not checked.
             self.result.files.append(FileReport(path=str(path), format="unknown", bytes=path.stat().st_size))
 
-    def _empty(self, path: Path) -> int:
+    def _empty(self, path: Path, *, told: bool = True) -> int:
         """A file without a row, which is whole otherwise; returns its number of rows."""
         report = FileReport(path=str(path), format=self.options.format or "empty", bytes=path.stat().st_size)
         self.result.files.append(report)
-        self._hit(len(self.result.files) - 1, 1, Hit("PD017"))
+        if told:
+            self._hit(len(self.result.files) - 1, 1, Hit("PD017"))
         return 0
 
     def _data(self, path: Path, format_id: str, root: Path | None) -> int:
@@ -262,6 +262,10 @@ class _Work:
         if source.annotation.is_file():
             try:
                 format_id = source.format or sniff(source.annotation, guess=True).format
+                if format_id == "meta":
+                    what = f"{source.annotation} is a mixture itself, a data file is needed"
+                    self._hit(number, line, Hit("PD705", source.name, what))
+                    return
                 rows = self._data(source.annotation, format_id, source.root)
             except NoRows:
                 rows = self._empty(source.annotation)

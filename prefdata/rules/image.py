@@ -34,7 +34,9 @@ class ImageChecker:
                 yield "PD416", detail(uri)
             return
         if images.is_url(uri):
-            yield "PD415", detail(uri)
+            inline = uri.startswith("data:")
+            where = "it is a data URI, not a file" if inline else "it lies on the network"
+            yield "PD415", f"{where}: {detail(uri)}"
             return
         if uri.startswith("/"):
             yield "PD408", detail(uri)

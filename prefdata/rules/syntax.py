@@ -5,6 +5,7 @@ that a row shows all its problems at once.
 """
 
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, 
         hits = [Hit("PD007", detail=name) for name in dict.fromkeys(constants)]
         return (value if isinstance(value, dict) else None), hits
     if "surrogate" in problem or "\\u" in text:
-        return None, [Hit("PD008", detail=detail(problem))]
+        return None, [Hit("PD008", detail=_half(raw.data))]
     if "out of range" in problem or "number" in problem.lower():
         return None, [Hit("PD016")]
     return None, [Hit("PD001", detail=problem)]
@@ -95,9 +96,18 @@ def _surrogate(value: Any, data: bytes) -> str | None:
         return None
     try:
         msgspec.json.encode(value).decode("utf-8")
-    except (UnicodeError, ValueError, msgspec.EncodeError) as error:
-        return detail(str(error))
+    except (UnicodeError, ValueError, msgspec.EncodeError):
+        return _half(data)
     return None
+
+
+# An escape that is one half of a pair; whole pairs and escaped backslashes come first, so that they are passed over.
+_HALF = re.compile(rb"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(\\u[dD][89a-fA-F]\w\w)")
+
+
+def _half(data: bytes) -> str:
+    found = next((match for match in _HALF.finditer(data) if match[1]), None)
+    return f"{found[1].decode()} at byte {found.start() + 1} of the row" if found else "in a text of the row"
 
 
 def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
