@@ -95,7 +95,7 @@ def _info(path: Path, image_root: Path | None) -> Mixture | None:
         return None
     try:
         document = msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return read_info(path, document, image_root) if looks_like_info(document) else None
 
