@@ -35,6 +35,8 @@ _HINTS = tuple(
     )
 )
 _CUT = b'"length"'
+# Keys of a row and of what is in it, of the lengths of keys of content and of what may be taken for them.
+_KEYS = re.compile(rb'"(\w{3,15})"\s*:')
 
 
 def _suspicious(data: bytes) -> bool:
@@ -91,9 +93,9 @@ class FileCheck:
         self._scan = SCANNERS.get(fmt.id) if tokens is None else None
         # Keys of media, whose near misses the struct would skip.
         self._media = [name for name in fmt.row.__struct_fields__ if name in syntax.LISTS]
-        self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+        self._harmless: set[bytes] = set()
         self._content = [
-            f'"{field.encode_name}"'.encode()
+            field.encode_name.encode()
             for field in msgspec.structs.fields(fmt.row)
             if field.required or field.encode_name in syntax.LISTS
         ]
@@ -169,16 +171,19 @@ class FileCheck:
 
     def _strange(self, row: Any, data: bytes) -> bool:
         """Whether a key may be there twice, or a row without media has a key that may be meant for them."""
-        for quoted in self._content:
-            if data.count(quoted) > 1:
-                return True
+        keys = _KEYS.findall(data)
+        if len(set(keys)) < len(keys) and any(keys.count(one) > 1 for one in self._content):
+            return True
         for name in self._media:
             if getattr(row, name) is not None:
                 return False
-        return any(
-            key in self._format.misspelt or meant(self._format.row, key) is not None
-            for key in self._keys(data)
-        )
+        for key in keys:
+            if key not in self._harmless:
+                name = key.decode()
+                if name in self._format.misspelt or meant(self._format.row, name) is not None:
+                    return True
+                self._harmless.add(key)
+        return False
 
     def explain(self, raw: Raw) -> None:
         """The slow path: everything that is wrong with the row."""
