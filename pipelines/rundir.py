@@ -183,11 +183,14 @@ class RunDir:
                 f"{self.path}: another process is writing to this run; wait for it, or choose another --out-dir."
             ) from error
 
+    def _begin(self) -> None:
+        self.manifest["started"] = _now()
+        write_json(self.path / "run.json", self.manifest)
+
     def _take_manifest(self) -> None:
         path = self.path / "run.json"
         if not path.exists():
-            self.manifest["started"] = _now()
-            write_json(path, self.manifest)
+            self._begin()
             return
         try:
             found = msgspec.json.decode(path.read_bytes())
@@ -199,6 +202,9 @@ class RunDir:
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             raise PrefdataError(f"{path}: not a run.json of prefdata; choose another --out-dir.") from error
         if differences:
+            if "finished" not in found and not any(p.stat().st_size for p in self.path.glob("parts/*.jsonl")):
+                self._begin()  # a start that failed before it asked anything: nothing there to protect
+                return
             raise PrefdataError(
                 f"{self.path}: this run was started with other settings: {'; '.join(differences)}; "
                 "give the same settings to resume it, or another --out-dir."

@@ -54,8 +54,17 @@ def test_an_unreadable_line_in_the_middle_is_owed_again(tmp_path: Path, source: 
         assert [row["id"] for row in run.rows()] == ["a"]
 
 
+def test_a_start_that_failed_before_it_asked_anything_is_no_obstacle(tmp_path: Path, source: Path) -> None:
+    RunDir.open(tmp_path / "run", {"seed": 1}, {"prompts": source}).close()
+    with RunDir.open(tmp_path / "run", {"seed": 2}, {"prompts": source}) as run:
+        run.append({"id": "a"})
+    with pytest.raises(PrefdataError, match="seed was 2 and is now 1"):
+        RunDir.open(tmp_path / "run", {"seed": 1}, {"prompts": source})
+
+
 def test_other_settings_are_refused_and_named(tmp_path: Path, source: Path) -> None:
-    RunDir.open(tmp_path / "run", {"temperature": 0.7, "seed": 1}, {"prompts": source}).close()
+    with RunDir.open(tmp_path / "run", {"temperature": 0.7, "seed": 1}, {"prompts": source}) as run:
+        run.append({"id": "a"})
     with pytest.raises(PrefdataError, match=r"temperature was 0\.7 and is now 1\.0"):
         RunDir.open(tmp_path / "run", {"temperature": 1.0, "seed": 1}, {"prompts": source})
     source.write_text("{}\n{}\n")
