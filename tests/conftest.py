@@ -3,11 +3,15 @@
 Both skip where the thing is absent, so that a plain clone runs everything else.
 """
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support import smollm2 as smollm2_model
+
+# A shell lets jobs in the background ignore Ctrl-C, and the programs that tests start and stop would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
