@@ -33,6 +33,10 @@ def build(view: View, row: dict[str, Any], content_keys: frozenset[str]) -> Reco
     }
     if view.blank_media:
         raise BadRow(view.blank_media[0], "an empty text where the path of a file should be")
+    for kind, slots in (view.slots or {}).items():
+        # Which of them the places are for is anybody's guess, and "the second one" would change its meaning.
+        if 0 < slots < (listed := view.count(kind)):
+            raise BadRow(_first_user(view), f"{slots} of {listed} {kind}s have a placeholder (PD302)")
     limit = len(view.media)
     prompt = _messages(view.prompt, limit)
     if view.kind == "conversation":
@@ -82,6 +86,10 @@ def _pair(view: View, row: dict[str, Any], meta: dict[str, Any], common: dict[st
     return PreferencePair(
         chosen=_messages(view.chosen, limit), rejected=_messages(view.rejected, limit), meta=meta, **common
     )
+
+
+def _first_user(view: View) -> str:
+    return next((turn.field for turn in view.prompt if turn.role == "user"), "")
 
 
 def dropped(worse: Iterable[Message | Turn], better: Iterable[Message | Turn]) -> tuple[str, ...]:

@@ -303,3 +303,15 @@ def test_what_validate_refuses_is_refused_here(tmp_path: Path) -> None:
     outcome = convert(tmp_path / "a.jsonl", tmp_path / "b.jsonl", Options(to="trl", verify=True))
     assert list(outcome.unreadable) == ["not a JSON row (PD009)", "not a JSON row (PD018)"]
     assert outcome.written == 1
+
+
+def test_a_row_with_too_few_placeholders_is_refused(tmp_path: Path) -> None:
+    row = {
+        "image": ["1.png", "2.png"],
+        "question": "<image>\nWhich?",
+        "chosen": "The second.",
+        "rejected": "The first.",
+    }
+    write(tmp_path / "in.jsonl", [row])
+    with pytest.raises(PrefdataError, match="question: 1 of 2 images have a placeholder"):
+        convert(tmp_path / "in.jsonl", tmp_path / "out.jsonl", Options(to="trl"))
