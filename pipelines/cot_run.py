@@ -148,4 +148,7 @@ def _say(counts: dict[str, Any], path: Path) -> None:
     )
     if counts["dropped"]:
         say("dropped: " + ", ".join(f"{count} {reason}" for reason, count in counts["dropped"].items()))
-    say(f"wrote {path}")
+    if counts["undecided"] > counts["samples"] / 2:
+        say("more than half is undecided: does the model answer in the form asked for (--prompt-version)?")
+    trained = f"   to train on them: --data {path / 'meta.json'}" if counts["pairs"] else ""
+    say(f"wrote {path}{trained}")
