@@ -78,6 +78,8 @@ class Messages:
         calls, reasoning, unread = _calls(item), _thought(item.get("reasoning_content")), _Names()
         if calls:
             unread.add(*unread_in_calls(item["tool_calls"]))
+        elif item.get("tool_calls") not in (None, []):
+            unread.add("`tool_calls` of a turn")
         if isinstance(content, str):
             parts = self._plain(role, content)
         else:
@@ -184,7 +186,7 @@ def part_problems(
     for index, turn in enumerate(turns if isinstance(turns, list) else []):
         if not isinstance(turn, dict):
             continue
-        if turn.get("tool_calls") and read_calls(turn["tool_calls"]) is None:
+        if turn.get("tool_calls") not in (None, []) and read_calls(turn["tool_calls"]) is None:
             yield (
                 "PD022",
                 f"{field}[{index}].tool_calls",

@@ -50,7 +50,7 @@ def told(record: Record, target_id: str, key: str) -> bool:
 
 @pytest.mark.parametrize("source_id", writable())
 @given(record=st.one_of(records(), agents()), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_every_key_is_carried_or_named(source_id: str, record: Record, data: st.DataObject) -> None:
     source = get(source_id)
     try:
