@@ -7,11 +7,9 @@ import click
 import msgspec
 from msgspec import Meta
 
-from prefdata.atomic import keep_inputs
+from prefdata.choices import Compat, Form
 from prefdata.cli.config import Command, config_command, image_root
 from prefdata.errors import PrefdataError
-from prefdata.mixtures.compat import Compat
-from prefdata.mixtures.write import Target
 from prefdata.progress import say
 
 if TYPE_CHECKING:
@@ -88,7 +86,7 @@ class ConvertConfig(Common, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """Which form to write."""
 
     dst: Annotated[str, Meta(extra={"argument": True, "metavar": "DST"})]
-    to: Annotated[Target, Meta(description="The form of the mixture's file.")]
+    to: Annotated[Form, Meta(description="The form of the mixture's file.")]
 
 
 @click.group(cls=_Group, name="mix")
@@ -188,6 +186,7 @@ def write_command(config: WriteConfig) -> int:
 )
 def convert_command(config: ConvertConfig) -> int:
     """Write a mixture in another form, with the same rows per epoch, and say what that form cannot hold."""
+    from prefdata.atomic import keep_inputs
     from prefdata.mixtures.write import write_mixture
 
     mixture, indexes = _opened(config)

@@ -13,13 +13,12 @@ decides, so that two comparisons agree.
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from random import Random
-from typing import Literal
 
+from prefdata.choices import Compat
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.counts import refuse_excess
 from prefdata.mixtures.model import Mixture, Source
 
-Compat = Literal["internvl", "xcomposer", "xtuner"]
 _IMAGE_CYCLE = (True, True, False)
 
 

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from prefdata.choices import Compat
 from prefdata.errors import PrefdataError
-from prefdata.mixtures.compat import Compat, compat_rows
+from prefdata.mixtures.compat import compat_rows
 from prefdata.mixtures.counts import share_of
 from prefdata.mixtures.model import Mixture
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from prefdata.mixtures.compat import Compat, active, compat_want
+from prefdata.choices import Compat
+from prefdata.mixtures.compat import active, compat_want
 from prefdata.mixtures.counts import share_of
 from prefdata.mixtures.draw import epoch, names
 from prefdata.mixtures.index import Index

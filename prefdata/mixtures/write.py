@@ -7,10 +7,11 @@ import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from prefdata.choices import Form
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json, write_text
 from prefdata.mixtures.counts import factor_for, share_of
@@ -19,10 +20,8 @@ from prefdata.mixtures.meta import number, write_meta
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.paths import relative
 
-Target = Literal["meta", "data.txt", "xtuner", "dataset-info", "swift", "prefdata"]
 
-
-def write_mixture(path: Path, mixture: Mixture, target: Target, rows: Sequence[int]) -> list[str]:
+def write_mixture(path: Path, mixture: Mixture, target: Form, rows: Sequence[int]) -> list[str]:
     """Write the file; returns one sentence for everything it cannot hold. Raises PrefdataError."""
     lost: list[str] = []
     if target == "meta":
@@ -45,7 +44,7 @@ def write_mixture(path: Path, mixture: Mixture, target: Target, rows: Sequence[i
     return lost
 
 
-def _unsaid(source: Source, target: Target) -> list[str]:
+def _unsaid(source: Source, target: Form) -> list[str]:
     """What the target has no place for."""
     if target in ("prefdata", "meta"):
         return [f"`{', '.join(source.extra)}`"] if source.extra else []
