@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from prefdata.convert import Options as ConvertOptions
 from prefdata.convert import convert
 from prefdata.errors import PrefdataError
 from prefdata.findings import catalogue
 from prefdata.formats import get, ids
 from prefdata.mending import mend
+from prefdata.outcome import Options as ConvertOptions
 from prefdata.readers import read_rows
 from prefdata.sniff import sniff
 from prefdata.validate import Options, validate

@@ -27,10 +27,10 @@ import xxhash
 
 from benchmarks.harness import RESULTS, Timing, measure, versions_of
 from benchmarks.pairs import write_pairs
-from prefdata.convert import Options as ConvertOptions
 from prefdata.convert import convert
 from prefdata.formats.mmpr import Row
 from prefdata.images import check
+from prefdata.outcome import Options as ConvertOptions
 from prefdata.rowscan import SCANNERS
 from prefdata.validate import Options, validate
 

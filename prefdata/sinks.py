@@ -6,10 +6,10 @@ error with its name; only images, which formats write as a path or as {bytes, pa
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
@@ -27,35 +27,81 @@ def kind_of(path: Path, asked: Kind | None, usual: Kind) -> Kind:
     return asked or ("parquet" if bare_suffix(path) == ".parquet" else usual)
 
 
+class Sink(Protocol):
+    """What takes the rows of a file. `end` follows each row that is copied; None where rows have to be decoded."""
+
+    end: bytes | None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row."""
+
+    def copy(self, rows: bytes) -> None:
+        """Take encoded rows, each followed by `end`."""
+
+
 @contextmanager
-def sink(path: Path, stream: BinaryIO, kind: Kind) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that takes the rows of the file at `path`, which is being written to `stream`."""
+def sink(path: Path, stream: BinaryIO, kind: Kind) -> Iterator[Sink]:
+    """What takes the rows of the file at `path`, which is being written to `stream`."""
     if kind == "parquet":
         if wanted(path):
             raise PrefdataError(f"{path}: parquet compresses itself; name a .parquet file.")
         columns = _Columns(path)
         with columns.spool:
-            yield columns.add
+            yield columns
             columns.write(stream)
         return
     with packing(stream, wanted(path)) as target:
-        count = 0
+        lines = _Lines(target) if kind == "jsonl" else _Array(target)
+        yield lines
+        lines.finish()
 
-        def add(row: dict[str, Any]) -> None:
-            nonlocal count
-            if kind == "jsonl":
-                target.write(encode_row(row))
-            else:
-                target.write((b",\n" if count else b"[\n") + msgspec.json.encode(row))
-            count += 1
 
-        yield add
-        if kind == "json":
-            target.write(b"\n]\n" if count else b"[]\n")
+class _Lines:
+    """JSON lines."""
+
+    end: bytes | None = b"\n"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._write = stream.write
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row."""
+        self._write(encode_row(row))
+
+    def copy(self, rows: bytes) -> None:
+        """Write rows as they are."""
+        self._write(rows)
+
+    def finish(self) -> None:
+        """Lines need no end."""
+
+
+class _Array(_Lines):
+    """One JSON array with a row on each line."""
+
+    end = b",\n"
+    _before = b"[\n"
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row."""
+        self._write(self._before + msgspec.json.encode(row))
+        self._before = b",\n"
+
+    def copy(self, rows: bytes) -> None:
+        """Write rows; the comma behind the last one waits for the next."""
+        self._write(self._before)
+        self._write(rows[: -len(self.end)])
+        self._before = b",\n"
+
+    def finish(self) -> None:
+        """Close the array."""
+        self._write(b"[]\n" if self._before == b"[\n" else b"\n]\n")
 
 
 class _Columns:
     """Rows put aside while their common schema is found."""
+
+    end: bytes | None = None
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,6 +118,10 @@ class _Columns:
         self._batch.append(row)
         if len(self._batch) == _BATCH:
             self._put_aside()
+
+    def copy(self, rows: bytes) -> None:
+        """Columns take no encoded rows."""
+        raise NotImplementedError
 
     def _put_aside(self) -> None:
         import pyarrow

@@ -11,7 +11,7 @@ from prefdata.cli.config import config_command
 from prefdata.errors import EXIT_DATA
 
 if TYPE_CHECKING:
-    from prefdata.convert import Count, Outcome
+    from prefdata.outcome import Count, Outcome
 
 
 class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +72,8 @@ def command(config: ConvertConfig) -> int:
     SRC is read in the format told by its content; DST appears complete or not at all. Rows whose content the target
     cannot hold are left out and counted. Exit code 1: some rows of SRC could not be read.
     """
-    from prefdata.convert import Options, convert
+    from prefdata.convert import convert
+    from prefdata.outcome import Options
 
     options = Options(
         to=config.to,

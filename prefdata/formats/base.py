@@ -186,6 +186,9 @@ class Format:
     # Key often written by mistake -> the right one.
     misspelt: ClassVar[dict[str, str]] = {}
     sample: ClassVar[str]
+    # Whether texts of a row go into its record as they are, but for placeholders and what looks like a token or tag.
+    # Rows of such formats are converted by copying where possible (splice.py).
+    uniform: ClassVar[bool] = False
     # False: rows are read, never written.
     writes: ClassVar[bool] = True
 

@@ -45,6 +45,7 @@ class Mmpr(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("pair",)
     row = Row
     marker = IMAGE
+    uniform = True
     holds = Holds(turns=False, system=True)
     content_keys = frozenset({"image", "video", "question", "chosen", "rejected", "system_prompt"})
     misspelt: ClassVar[dict[str, str]] = {

@@ -18,7 +18,6 @@ import xxhash
 
 from prefdata.atomic import atomic_writer
 from prefdata.containers import as_row
-from prefdata.convert import Count, note
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, Format, get
 from prefdata.formats.base import CannotHold
@@ -29,6 +28,7 @@ from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.moving import move, moved_record
 from prefdata.mixtures.outputs import Written, finish, staging
 from prefdata.mixtures.plan import Plan
+from prefdata.outcome import Count, note
 from prefdata.progress import progress
 from prefdata.records import Record
 

@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 
 from prefdata.atomic import NO_SPACE
-from prefdata.convert import Count
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.mixtures.meta import write_meta
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.plan import Plan
+from prefdata.outcome import Count
 
 MANIFEST = "mix.json"
 META = "meta.json"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from prefdata.convert import Options, convert
+from prefdata.convert import convert
 from prefdata.errors import PrefdataError
+from prefdata.outcome import Options
 
 TURNS = [
     {"from": "human", "value": "Hi"},

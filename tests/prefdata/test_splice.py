@@ -1,0 +1,225 @@
+"""Rows that are copied value by value come out as the ordinary conversion writes them, with the same counts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from prefdata import blocks, splice
+from prefdata import convert as conversion
+from prefdata.convert import convert
+from prefdata.errors import PrefdataError
+from prefdata.formats import get, writable
+from prefdata.outcome import Options, Outcome
+
+pytestmark = pytest.mark.skipif(not splice.available(), reason="built without a C compiler")
+
+TARGETS = [name for name in writable() if "pair" in get(name).kinds]
+WORDS = (
+    *(
+        "<image>",
+        "<image>\n",
+        "<image1>",
+        "<ImageHere>",
+        "<|im_end|>",
+        "</s>",
+        "[INST]",
+        "<video>",
+        "<think>",
+    ),
+    *(
+        "<img>a.png</img>",
+        "Human: ",
+        "\n\nAssistant: ",
+        "\u003cimage>",
+        "a < b",
+        "x<3",
+        "[1]",
+        "\x7f",
+        "\x01",
+    ),
+    *(
+        " ",
+        "\n",
+        "\t",
+        "\\",
+        '"',
+        "/",
+        "\u00a0",
+        "\u3000",
+        "\u2028",
+        "\u0085",
+        "é",
+        "因",
+        "。",
+        "😀",
+        "12",
+        "-0",
+    ),
+    *("a", "B", "true", "null", "{}", "x" * 20, "data:", "http://x/"),
+)
+texts = st.lists(st.sampled_from(WORDS), max_size=5).map("".join)
+values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+paths = st.sampled_from(
+    ["a.png", "b/c.jpg", "", " ", "/a.png", "http://x/a.png", "a b.png", "é.png", "a\\b", ["a"]]
+)
+rows = st.fixed_dictionaries(
+    {"question": texts, "chosen": texts, "rejected": texts},
+    optional={
+        "image": paths,
+        "video": paths,
+        "images": values,
+        "id": values,
+        "margin": values,
+        "meta": values,
+        "prompt": values,
+        "messages": values,
+        "label": values,
+        "system_prompt": texts,
+        "tools": values,
+        "conversations": values,
+        "source": texts,
+        "extra": values,
+        'a"b': values,
+    },
+)
+GOOD = {"image": "a.png", "question": "<image>\nHow long?", "chosen": "3 cm", "rejected": "4 cm"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blocks() -> Iterator[None]:
+    """A line to a block, so that what was learned from one row is used for the next."""
+    before, blocks._BLOCK_BYTES = blocks._BLOCK_BYTES, 1
+    yield
+    blocks._BLOCK_BYTES = before
+
+
+def both(folder: Path, given_rows: bytes, options: Options) -> list[tuple[Outcome | str, Any]]:
+    """What the two ways write and count."""
+    source, target = folder / "a.jsonl", folder / "b.out"
+    source.write_bytes(given_rows)
+    results: list[tuple[Outcome | str, Any]] = []
+    for available in (splice.available, lambda: False):
+        before, conversion.available = conversion.available, available  # type: ignore[attr-defined]
+        target.unlink(missing_ok=True)
+        try:
+            outcome: Outcome | str = convert(source, target, options)
+        except PrefdataError as error:
+            outcome = str(error)
+        finally:
+            conversion.available = before  # type: ignore[attr-defined]
+        data = target.read_bytes() if target.exists() else b""
+        lines = [data] if data.startswith(b"[") else data.split(b"\n")[:-1]
+        written = [json.loads(line) for line in lines]
+        results.append((outcome, written))
+    return results
+
+
+@given(
+    some=st.lists(rows, min_size=1, max_size=4),
+    to=st.sampled_from(TARGETS),
+    ascii_only=st.booleans(),
+    spaced=st.booleans(),
+    options=st.fixed_dictionaries({"verify": st.booleans(), "on_loss": st.sampled_from(["warn", "error"])}),
+)
+@settings(max_examples=400, deadline=None)
+def test_both_ways_agree(
+    tmp_path_factory: pytest.TempPathFactory,
+    some: list[dict[str, Any]],
+    to: str,
+    ascii_only: bool,
+    spaced: bool,
+    options: dict[str, Any],
+) -> None:
+    separators = (", ", ": ") if spaced else (",", ":")
+    # A plain row of the same keys first, so that there is a template to be misled by.
+    plain = [{key: _plain(key, value) for key, value in row.items()} for row in some]
+    lines = [
+        json.dumps(row, ensure_ascii=ascii_only, separators=separators).encode("utf-8", "surrogatepass")
+        + b"\n"
+        for pair in zip(plain, some, strict=True)
+        for row in (*pair, pair[1])
+    ]
+    first, second = both(tmp_path_factory.mktemp("both"), b"".join(lines), Options(to=to, **options))
+    assert first == second
+
+
+def _plain(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return (
+        "a.png" if key in ("image", "video") else "<image>\nWhat?" if value.startswith("<image>\n") else key
+    )
+
+
+@given(row=rows, spoil=st.data())
+@settings(max_examples=200, deadline=None)
+def test_damaged_lines_agree(
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any], spoil: st.DataObject
+) -> None:
+    line = json.dumps(row).encode() + b"\n"
+    damaged = bytearray(line)
+    at = spoil.draw(st.integers(0, len(damaged) - 1))
+    pieces = [
+        b"",
+        b'"',
+        b"\\",
+        b"\\u00",
+        b"\\ud83d",
+        b"\n",
+        b"\0",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"{",
+        b"}",
+        b",",
+        b"0",
+    ]
+    damaged[at : at + spoil.draw(st.integers(0, 2))] = spoil.draw(st.sampled_from(pieces))
+    data = json.dumps(GOOD).encode() + b"\n" + line + bytes(damaged) + line
+    first, second = both(tmp_path_factory.mktemp("damaged"), data, Options(to="trl"))
+    assert first == second
+
+
+@given(block=st.binary(max_size=80), row=rows)
+@example(b'{"question":"', GOOD)
+@example(b'{"image":"a", "question":"<image>\\n', GOOD)
+@example(b'{"image":"a","question":"<image>\\nx\\ud83d\\u', GOOD)
+@settings(max_examples=200, deadline=None)
+def test_any_bytes(block: bytes, row: dict[str, Any]) -> None:
+    learned = splice.Splicer(lambda row: [row], b"\n")
+    learned.learn(row)
+    lines = sum(len(item.templates) if isinstance(item, splice.Spliced) else 1 for item in learned(block))
+    assert lines == len(list(blocks.lines_of(block)))
+
+
+def test_ordinary_rows_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = []
+    call = splice.Splicer.__call__
+
+    def spy(self: splice.Splicer, block: bytes) -> Iterator[splice.Spliced | splice.Left]:
+        for item in call(self, block):
+            copied.append(isinstance(item, splice.Spliced))
+            yield item
+
+    monkeypatch.setattr(splice.Splicer, "__call__", spy)
+    meta = {"meta": {"score": [1, -2.5, None]}, "id": "x", "turn": 3, "tie": False}
+    shapes = [GOOD, {**GOOD, **meta}, {key: GOOD[key] for key in ("chosen", "rejected", "question")}]
+    for to in TARGETS:
+        copied.clear()
+        data = b"".join(json.dumps(row).encode() + b"\n" for row in (*shapes, *shapes))
+        first, second = both(tmp_path, data, Options(to=to))
+        assert first == second
+        outcome = first[0]
+        if isinstance(outcome, Outcome) and not outcome.left_out:
+            assert copied == [False, False, False, True, True, True], to
