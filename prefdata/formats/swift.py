@@ -17,7 +17,7 @@ from prefdata.formats.dialect import MARKERS, in_reading_order, join
 from prefdata.formats.fields import blank_media, extras, said, uris
 from prefdata.formats.lf_sharegpt import KEYS
 from prefdata.formats.messages import TURN_KEYS, Said, part_problems
-from prefdata.formats.swift_reading import INLINE, media_lists, turns_of_row
+from prefdata.formats.swift_reading import INLINE, SYSTEM_KEYS, media_lists, turns_of_row
 from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Text
 
 
@@ -29,6 +29,7 @@ class Row(msgspec.Struct, gc=False):
     response: str | None = None
     history: list[list[str]] | None = None
     system: str | None = None
+    system_prompt: str | None = None
     rejected_response: str | list[Said] | None = None
     rejected_messages: list[Said] | None = None
     label: bool | None = None
@@ -61,11 +62,11 @@ class Swift(Format):
         turn_keys=TURN_KEYS,
     )
     content_keys = frozenset(
-        {"messages", "query", "response", "history", "system", "label"}
+        {"messages", "query", "response", "history", "label", *SYSTEM_KEYS}
         | {"rejected_response", "rejected_messages"}
         | {name for key in KEYS.values() for name in (key, key[:-1], f"rejected_{key}")}
     )
-    also_reads = frozenset({"tools", "objects", "channel"})
+    also_reads = frozenset({"tools", "objects", "channel", "chat_template_kwargs"})
     turn_reads = frozenset({"loss"})
     misspelt: ClassVar[dict[str, str]] = {"rejected": "rejected_response", "from": "role", "value": "content"}
     sample = (
@@ -175,7 +176,14 @@ class Swift(Format):
     def signature(self, row: Row) -> Signature:
         """Everything, as JSON text."""
         media = (row.images, row.videos, row.audios, row.rejected_images)
-        asked = (row.system, row.history, row.messages, row.query, row.response, row.label)
+        asked = (
+            row.system or row.system_prompt,
+            row.history,
+            row.messages,
+            row.query,
+            row.response,
+            row.label,
+        )
         rejected = row.rejected_response if row.rejected_response is not None else row.rejected_messages
         worse = msgspec.json.encode(rejected).decode() if rejected is not None else ""
         return msgspec.json.encode(media).decode(), msgspec.json.encode(asked).decode(), "", worse

@@ -8,12 +8,13 @@ import msgspec
 from prefdata.formats.base import Found, Turn
 from prefdata.formats.calls import parse_calls, unread_in_text
 from prefdata.formats.dialect import MARKERS, Splitter
-from prefdata.formats.fields import media_of
+from prefdata.formats.fields import media_of, plain_turn
 from prefdata.formats.holding import of_turn
 from prefdata.formats.lf_sharegpt import KEYS
 from prefdata.formats.messages import ROLES, Messages
 from prefdata.records import Media, MediaKind, Role
 
+SYSTEM_KEYS = ("system", "system_prompt")
 INLINE = re.compile(r"<img>(.+?)</img>")
 SWIFT_ROLES: dict[str, Role] = {**ROLES, "tool_response": "tool", "tool_call": "assistant"}
 
@@ -51,6 +52,9 @@ def turns_of_row(
     missing = {kind: max(0, listed[kind] - tags[kind]) for kind in MARKERS}
     splitter = Splitter([found.media for found in media], MARKERS, skip=missing)
     turns = _merged(Messages(media, splitter, SWIFT_ROLES).turns(items, key))
+    # ms-swift puts a system text in front of `messages` that have none, and never in front of `rejected_messages`.
+    if key == "messages" and turns and turns[0].role != "system":
+        turns = [*_system(row), *turns]
     return turns, None if any(missing.values()) else splitter.found
 
 
@@ -63,11 +67,13 @@ def _with_tags(item: Any, key: str, index: int, media: list[Found]) -> Any:
     return {**item, "content": INLINE.sub(MARKERS["image"], content)}
 
 
+def _system(row: dict[str, Any]) -> list[Turn]:
+    return next((found for key in SYSTEM_KEYS if (found := plain_turn(row, key, "system"))), [])
+
+
 def _rounds(row: dict[str, Any]) -> list[dict[str, str]]:
     items = []
-    system, history = row.get("system"), row.get("history")
-    if isinstance(system, str) and system:
-        items.append({"role": "system", "content": system})
+    history = row.get("history")
     for pair in history if isinstance(history, list) else []:
         if isinstance(pair, list):
             items += [{"role": role, "content": text} for role, text in zip(ROUND, pair, strict=False)]

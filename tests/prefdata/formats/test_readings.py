@@ -50,6 +50,19 @@ def test_swift_inline_images_and_history() -> None:
     assert [item.uri for item in found.media] == ["u1", "u2"]
 
 
+@pytest.mark.parametrize("key", ["system", "system_prompt"])
+def test_swift_system_text_beside_the_messages(key: str) -> None:
+    row = {
+        key: "Be kind.",
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],
+    }
+    (system, _, _) = record("swift", row).messages
+    assert (system.role, system.text) == ("system", "Be kind.")
+    own = {"role": "system", "content": "Be short."}
+    first, *others = record("swift", row | {"messages": [own, *row["messages"]]}).messages
+    assert (first.text, len(others)) == ("Be short.", 2)
+
+
 def test_swift_rejected_sides() -> None:
     messages = [user("<image>Where?"), bot("Rome")]
     images = {"images": ["r.jpg"]}
