@@ -39,6 +39,8 @@ def _text(draw: random.Random, size: int, chinese: bool, emoji: bool) -> str:
         source = _CHINESE if chinese and draw.random() < 0.3 else _SENTENCES
         a, b = draw.randrange(2, 99), draw.randrange(2, 99)
         piece = draw.choice(source).format(a=a, b=b, c=a * b)
+        if piece in pieces:
+            continue  # an answer that says one sentence again and again would not be clean
         pieces.append(piece)
         length += len(piece.encode())
     if emoji:

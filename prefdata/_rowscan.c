@@ -324,6 +324,63 @@ static int may_refuse(const string *s) {
     return 0;
 }
 
+enum { STEP = 144, WORD = 16, NEAR = 80, STRETCH = 160, TIMES = 5, LONGEST = 512 }; /* as in rules/repetition.py */
+
+/* A place from p to `last` (or little behind it) that reads the same as `word` for WORD bytes, NULL if there is none. */
+static text echo(text p, text last, text end, text word) {
+#ifdef __SSE2__
+    /* Bytes that are seldom right by chance together. */
+    const __m128i a = _mm_set1_epi8(word[0]), b = _mm_set1_epi8(word[5]), c = _mm_set1_epi8(word[13]);
+    for (; p <= last && end - p >= 16 + WORD; p += 16) {
+        __m128i found = _mm_and_si128(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), a),
+                                      _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 5)), b));
+        found = _mm_and_si128(found, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 13)), c));
+        int mask = _mm_movemask_epi8(found);
+        for (; mask; mask &= mask - 1)
+            if (!memcmp(p + __builtin_ctz(mask), word, WORD))
+                return p + __builtin_ctz(mask);
+    }
+#endif
+    for (; p <= last && end - p >= WORD; p++)
+        if (*p == *word && !memcmp(p, word, WORD))
+            return p;
+    return NULL;
+}
+
+/* Whether one unit may come again and again in an answer: see rules/repetition.py, which says why this finds all. */
+static int may_repeat(const string *s) {
+    text at = s->start, start = at, end = start + s->size;
+    ptrdiff_t most = s->size / TIMES < LONGEST ? s->size / TIMES : LONGEST;
+    for (size_t i = 0; end - at > WORD; at = start + ++i * STEP) {
+        ptrdiff_t lags = i ? (ptrdiff_t)NEAR << __builtin_ctzll(i) : most;
+        text last = at + (lags < most ? lags : most);
+        for (text next = echo(at + 1, last, end, at); next; next = echo(next + 1, last, end, at)) {
+            ptrdiff_t period = next - at, needed = (TIMES - 1) * period, same = 0;
+            if (needed < STRETCH)
+                needed = STRETCH;
+            while (same < needed && next + same < end && at[same] == next[same])
+                same++;
+            for (text back = at; same < needed && back > start && back[-1] == back[-1 + period]; back--)
+                same++;
+            if (same >= needed)
+                return 1;
+        }
+        if (end - at <= STEP)
+            break;
+    }
+    return 0;
+}
+
+/* Whether an answer begins as one without its reasoning does. */
+static int may_lack_reasons(const string *s) {
+    text p = s->start, end = p + s->size;
+    while (p < end && (strchr(" *#>", *p) || (*p == '\\' && strchr("nrt", p[1]))))
+        p += *p == '\\' ? 2 : 1;
+    if (begins(p, end, "The ") || begins(p, end, "the "))
+        p += 4;
+    return begins(p, end, "Final ") || begins(p, end, "final ") || begins(p, end, "<answer>") || begins(p, end, "<think>");
+}
+
 static int reference_is_plain(const string *s) {
     return s->size > 0 && s->size < 4000 && s->start[0] != '/' && !memchr(s->start, '\\', s->size) &&
            !memchr(s->start, ':', s->size);
@@ -424,7 +481,8 @@ static int read_row(text p, text end, string *fields, int *seen) {
         if (strange || question->images || letter_before(question->start, &last) <= 0)
             return 0;
     }
-    return differ(chosen, rejected);
+    return differ(chosen, rejected) && !may_lack_reasons(chosen) && !may_lack_reasons(rejected) &&
+           !may_repeat(chosen) && !may_repeat(rejected);
 }
 
 typedef struct {

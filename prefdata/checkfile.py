@@ -16,7 +16,7 @@ from prefdata.findings import Chosen, Hit
 from prefdata.formats.base import Format, Signature
 from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
-from prefdata.rules import image, length, pair, row_hits, syntax
+from prefdata.rules import image, length, pair, repetition, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
 from prefdata.spelling import meant
 
@@ -45,6 +45,20 @@ def _suspicious(data: bytes) -> bool:
         if hint(data):
             return True
     return _CUT in data
+
+
+def _may_ramble(signature: Signature) -> bool:
+    """Whether the answers must be looked at for what they say."""
+    media, turns, chosen, rejected = signature
+    if not rejected:
+        return repetition.may_repeat(turns)
+    return (
+        (media != "" and pair.may_refuse(chosen))
+        or pair.may_lack_reasons(chosen)
+        or pair.may_lack_reasons(rejected)
+        or repetition.may_repeat(chosen)
+        or repetition.may_repeat(rejected)
+    )
 
 
 class Tally:
@@ -158,7 +172,7 @@ class FileCheck:
             return
         doubtful = _suspicious(data) or too_deep(data) or self._strange(row, data)
         signature = None if doubtful or not self._format.clean(row) else self._format.signature(row)
-        if signature is None or (signature[0] and pair.may_refuse(signature[2])):
+        if signature is None or _may_ramble(signature):
             self.explain(raw)
             return
         self.tally.rows += 1

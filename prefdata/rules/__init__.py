@@ -10,12 +10,13 @@ from typing import Any
 
 from prefdata.findings import Hit
 from prefdata.formats.base import Format, View
-from prefdata.rules import length, pair, placeholder, turns
+from prefdata.rules import length, pair, placeholder, repetition, turns
 
 
 def row_hits(view: View, fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
     """All findings of one row that need nothing but the row."""
     yield from turns.check(view, fmt)
     yield from pair.check(view)
+    yield from repetition.check(view)
     yield from placeholder.check(view, fmt)
     yield from length.check(row)

@@ -17,6 +17,17 @@ _REFUSAL = re.compile(
 _REFUSAL_HINTS = ("annot ", "an not ", "an't ", "an’t ", "nable to ", "ot able to ", "AI", "language model")
 
 
+# The marker of answers that reason first, and an empty place for the reasoning.
+_MARKED = re.compile(r"[\s*#>]*(?:(?:[Tt]he )?[Ff]inal [Aa]nswer\W|<answer>)")
+_ONLY_MARKED = re.compile(rf"{_MARKED.pattern}[^\n]{{0,80}}\s*")
+_THOUGHT = re.compile(r"<think>\s*</think>")
+
+
+def may_lack_reasons(answer: str) -> bool:
+    """Whether an answer must be looked at for its reasoning; False is certain."""
+    return "<think>" in answer or _MARKED.match(answer) is not None
+
+
 def may_refuse(answer: str) -> bool:
     """Whether an answer must be looked at for a refusal; False is certain."""
     for hint in _REFUSAL_HINTS:  # noqa: SIM110
@@ -80,6 +91,18 @@ def _answers(view: View) -> Iterator[Hit]:
         yield Hit("PD203", field, f"{detail(a, 40)} and {detail(b, 40)}")
     elif squeezed(a) == squeezed(b):
         yield Hit("PD204", field, f"{detail(a, 40)} and {detail(b, 40)}")
+
+    yield from _reasons(view.chosen[-1], view.rejected[-1])
+
+
+def _reasons(chosen: Turn, rejected: Turn) -> Iterator[Hit]:
+    """Empty thoughts on both sides are the habit of a template, on one side the pair teaches not to think."""
+    thoughtless = [turn for turn in (chosen, rejected) if _THOUGHT.search(turn.text)]
+    if len(thoughtless) == 1:
+        yield Hit("PD213", thoughtless[0].field, "`<think>` holds nothing")
+    for turn in (chosen, rejected):
+        if _ONLY_MARKED.fullmatch(turn.text):
+            yield Hit("PD213", turn.field, f"only {detail(turn.text)}")
 
 
 def _prompts(a: list[Turn], b: list[Turn]) -> Iterator[Hit]:

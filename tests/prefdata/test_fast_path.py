@@ -38,6 +38,12 @@ PIECES = (
         "因",
         "\\",
         '"',
+        "So it is. " * 25,
+        '"\n' * 100,
+        "很好。" * 30,
+        "!" * 250,
+        "Final answer: ",
+        "<think> </think>",
     ),
 )
 texts = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)

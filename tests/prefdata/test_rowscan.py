@@ -21,6 +21,16 @@ pytestmark = pytest.mark.skipif("mmpr" not in SCANNERS, reason="built without a 
 WORDS = (
     *("<image>", "<image1>", "<ImageHere>", "<|im_end|>", "</s>", "[INST]", "[UNUSED_TOKEN_145]", "<video>"),
     *("I cannot see the image", "As an AI model I view", "I can’t access the picture", "language model"),
+    *(
+        "So it is. " * 25,
+        '"\n' * 100,
+        "很好。" * 30,
+        "!" * 250,
+        "final answer: ",
+        "<answer>",
+        "<think>",
+        "</think>",
+    ),
     *("unable to directly view images", "not able to see photos", "cannot be seen", " not ", "AI"),
     *(
         " ",

@@ -7,7 +7,7 @@ import pytest
 
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import load
-from prefdata.ranges import TokenLimit
+from prefdata.rangeworker import TokenLimit
 from prefdata.validate import Options, Report, validate
 
 GOOD = b'{"question":"Q?","chosen":"a","rejected":"b"}\n'
@@ -165,7 +165,7 @@ def test_a_folder_lists_what_it_did_not_check(tmp_path: Path) -> None:
 def test_real_files_have_the_findings_that_they_have(shared_data: Path) -> None:
     data = shared_data / "upstream"
     expected = {
-        "hiyouga+LLaMA-Factory/data/dpo_en_demo.json": {"PD501": 5},
+        "hiyouga+LLaMA-Factory/data/dpo_en_demo.json": {"PD212": 1, "PD501": 5},
         "hiyouga+LLaMA-Factory/data/mllm_demo.json": {},
         "axolotl-ai-cloud+axolotl/tests/fixtures/conversation.missingturns.json": {"PD104": 1},
         "oumi-ai+oumi/data/dataset_examples/vision_language_dpo_format.jsonl": {"PD415": 3},
@@ -179,7 +179,9 @@ def test_rows_over_the_limit_of_tokens(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     rows = [
         '{"question":"Area?","chosen":"6","rejected":"8"}',
-        '{"question":"Area?","chosen":"6' + " and more" * 60 + '","rejected":"8"}',
+        '{"question":"Area?","chosen":"6'
+        + " and more".join("abcdefghijklmnopqrstuvwxyz" * 3)
+        + '","rejected":"8"}',
         '{"question":"Area?' + " and more" * 90 + '","chosen":"6","rejected":"8"}',
         '{"image":"none.png","question":"Area?","chosen":"6","rejected":"8"}',
     ]
