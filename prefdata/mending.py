@@ -25,7 +25,7 @@ from prefdata.errors import PrefdataError
 from prefdata.findings import Chosen, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.jsonl import encode_row
-from prefdata.ranges import token_check
+from prefdata.rangeworker import token_check
 from prefdata.rules import syntax
 from prefdata.rules.image import ImageChecker
 from prefdata.sniff import sniff

@@ -26,7 +26,8 @@ from prefdata.mixtures.load import listed
 from prefdata.mixtures.meta import decode_meta, make_source
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.progress import progress, say
-from prefdata.ranges import Checkers, Range, TokenLimit, how_many, over_processes, token_check
+from prefdata.ranges import how_many, over_processes
+from prefdata.rangeworker import Checkers, Range, TokenLimit, token_check
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker

@@ -7,10 +7,13 @@ built-in names cost nothing at start-up. A built-in id cannot be replaced: a fil
 
 import functools
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from prefdata.errors import PrefdataError
 from prefdata.formats.base import BadRow, CannotHold, Format, View, Written
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["BadRow", "CannotHold", "Format", "View", "Written", "added", "get", "ids", "writable"]
 
@@ -96,5 +99,8 @@ def get(format_id: str) -> Format:
 
 
 @functools.cache
-def _entries() -> dict[str, EntryPoint]:
+def _entries() -> "dict[str, EntryPoint]":
+    # A fifth of a worker's start-up, for what is hardly ever there.
+    from importlib.metadata import entry_points
+
     return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}
