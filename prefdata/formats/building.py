@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from prefdata.formats.base import BadRow, Found, Turn, View
+from prefdata.formats.calls import read_tools
 from prefdata.records import (
     Candidate,
     Conversation,
@@ -26,6 +27,8 @@ def build(view: View, row: dict[str, Any], content_keys: frozenset[str]) -> Reco
     meta = {key: value for key, value in row.items() if key not in content_keys}
     if isinstance(identity, str):
         meta.pop("id", None)
+    if "tools" in meta:  # a list in some files, JSON text of it in others
+        meta["tools"] = read_tools(meta["tools"])
     common: dict[str, Any] = {
         "media": _media(view.media),
         "id": identity if isinstance(identity, str) else None,

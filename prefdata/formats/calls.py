@@ -88,6 +88,27 @@ def call_text(calls: tuple[ToolCall, ...]) -> str:
     return msgspec.json.encode(rows[0] if len(rows) == 1 else rows).decode()
 
 
+def read_tools(value: Any) -> Any:
+    """The tools of a row: the list that JSON text of one stands for, anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        tools = msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return value
+    return (
+        tools
+        if isinstance(tools, list) and tools and all(isinstance(tool, dict) for tool in tools)
+        else value
+    )
+
+
+def tools_as_text(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its tools as JSON text: LLaMA-Factory reads nothing else, and Arrow fills a list with nulls."""
+    tools = row.get("tools")
+    return row | {"tools": _encode(tools)} if isinstance(tools, list | dict) else row
+
+
 def _value(arguments: str) -> Any:
     try:
         value = msgspec.json.decode(arguments)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.calls import tools_as_text
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
 from prefdata.formats.fields import (
     answer_turn,
@@ -138,7 +139,7 @@ class LfAlpaca(Format):
             if found := uris(media, kind):
                 row[key] = found
         added, lost, carried = extras(record, row)
-        return Written(row | added, tuple(lost), tuple(carried))
+        return Written(tools_as_text(row | added), tuple(lost), tuple(carried))
 
     def images(self, row: Row) -> str | list[str] | None:
         """Images only; videos and audios are looked for by the slow path."""

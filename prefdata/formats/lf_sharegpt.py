@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Turn, View, Written
-from prefdata.formats.calls import call_text, parse_calls, unread_in_text
+from prefdata.formats.calls import call_text, parse_calls, tools_as_text, unread_in_text
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
 from prefdata.formats.fields import (
     FROM_VALUE,
@@ -37,6 +37,8 @@ ROLES: dict[str, Role] = {
 }
 NAMES: dict[Role, str] = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 KEYS: dict[MediaKind, str] = {"image": "images", "video": "videos", "audio": "audios"}
+
+UNUSED_SYSTEM = "`system` beside a system turn, which is used instead"
 
 
 class Said(msgspec.Struct, rename={"said": "from"}, gc=False):
@@ -102,7 +104,11 @@ class LfSharegpt(Format):
         media = [found for kind, key in KEYS.items() for found in media_of(row, key, kind)]
         splitter = Splitter([found.media for found in media], MARKERS)
         key = "conversations" if row.get("conversations") is not None else "messages"
-        prompt = plain_turn(row, "system", "system") + _turns(row.get(key), key, splitter)
+        prompt, system = _turns(row.get(key), key, splitter), plain_turn(row, "system", "system")
+        # LLaMA-Factory looks at the column only where the turns have no system text of their own.
+        unused = bool(system and prompt and prompt[0].role == "system")
+        if not unused:
+            prompt = system + prompt
         chosen, rejected, label = _side(row, "chosen"), _side(row, "rejected"), row.get("label")
         kind: Kind = "pair" if "chosen" in row or "rejected" in row else "conversation"
         if kind == "conversation" and isinstance(label, bool):
@@ -119,6 +125,7 @@ class LfSharegpt(Format):
             media=media,
             blank_media=blank_media(row, *KEYS.values()),
             slots=splitter.found,
+            unread=(UNUSED_SYSTEM,) if unused else (),
         )
 
     def shape(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -150,7 +157,7 @@ class LfSharegpt(Format):
             if found := uris(media, kind):
                 row[key] = found
         added, lost, carried = extras(record, row)
-        return Written(row | added, tuple(lost), tuple(carried))
+        return Written(tools_as_text(row | added), tuple(lost), tuple(carried))
 
     def images(self, row: Row) -> str | list[str] | None:
         """Images only; videos and audios are looked for by the slow path."""

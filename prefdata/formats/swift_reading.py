@@ -10,7 +10,7 @@ from prefdata.formats.calls import parse_calls, unread_in_text
 from prefdata.formats.dialect import MARKERS, Splitter
 from prefdata.formats.fields import media_of, plain_turn
 from prefdata.formats.holding import of_turn
-from prefdata.formats.lf_sharegpt import KEYS
+from prefdata.formats.lf_sharegpt import KEYS, UNUSED_SYSTEM
 from prefdata.formats.messages import ROLES, Messages
 from prefdata.records import Media, MediaKind, Role
 
@@ -53,8 +53,11 @@ def turns_of_row(
     splitter = Splitter([found.media for found in media], MARKERS, skip=missing)
     turns = _merged(Messages(media, splitter, SWIFT_ROLES).turns(items, key))
     # ms-swift puts a system text in front of `messages` that have none, and never in front of `rejected_messages`.
-    if key == "messages" and turns and turns[0].role != "system":
-        turns = [*_system(row), *turns]
+    if key == "messages" and turns and (system := _system(row)):
+        if turns[0].role != "system":
+            turns = [*system, *turns]
+        else:
+            turns[0] = msgspec.structs.replace(turns[0], unread=(*turns[0].unread, UNUSED_SYSTEM))
     return turns, None if any(missing.values()) else splitter.found
 
 

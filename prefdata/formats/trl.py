@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.calls import tools_as_text
 from prefdata.formats.dialect import in_reading_order
 from prefdata.formats.fields import blank_media, extras, media_of, said, uris
 from prefdata.formats.messages import (
@@ -147,7 +148,7 @@ class Trl(Format):
         if media:
             row["images"] = uris(media)
         added, lost, carried = extras(record, row, reads_margin=True)
-        return Written(row | added, tuple(lost), tuple(carried))
+        return Written(tools_as_text(row | added), tuple(lost), tuple(carried))
 
     def images(self, row: Row) -> str | list[str] | None:
         """References only; inline bytes need no file."""

@@ -59,8 +59,9 @@ def test_swift_system_text_beside_the_messages(key: str) -> None:
     (system, _, _) = record("swift", row).messages
     assert (system.role, system.text) == ("system", "Be kind.")
     own = {"role": "system", "content": "Be short."}
-    first, *others = record("swift", row | {"messages": [own, *row["messages"]]}).messages
-    assert (first.text, len(others)) == ("Be short.", 2)
+    both = record("swift", row | {"messages": [own, *row["messages"]]})
+    assert [turn.text for turn in both.messages] == ["Be short.", "Hi", "Hello"]
+    assert both.unread == ("`system` beside a system turn, which is used instead",)
 
 
 def test_swift_rejected_sides() -> None:
@@ -249,3 +250,29 @@ def test_weights_are_carried_where_they_say_something() -> None:
     assert found.meta == {}
     found = record("lf-v1", {"messages": [turn("user", 0), turn("assistant", 0.5)]})
     assert found.meta == {"loss_weight": {"messages": [0, 0.5]}}
+
+
+@pytest.mark.parametrize("format_id", ["trl", "lf-sharegpt", "lf-alpaca"])
+def test_tools_are_one_record_as_a_list_and_as_text(format_id: str) -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+    text = '[{"type": "function", "function": {"name": "weather", "parameters": {}}}]'
+    turns = [user("Rain?"), bot("No.")]
+    as_list, as_text = (record("openai", {"messages": turns, "tools": one}) for one in (tools, text))
+    assert as_list == as_text
+    row = get(format_id).from_record(as_list).row
+    # LLaMA-Factory decodes JSON text and stops at a list; Arrow would fill a list of unlike tools with nulls.
+    assert row["tools"] == text.replace(": ", ":").replace(", ", ",")
+    assert record(format_id, row).meta["tools"] == tools
+    assert record("openai", {"messages": turns, "tools": "ask someone"}).meta["tools"] == "ask someone"
+
+
+def test_lf_sharegpt_has_one_system_text() -> None:
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+    assert (
+        record("lf-sharegpt", {"system": "Be kind.", "conversations": turns}).messages[0].text == "Be kind."
+    )
+    own = [{"from": "system", "value": "Be short."}, *turns]
+    both = record("lf-sharegpt", {"system": "Be kind.", "conversations": own})
+    assert [turn.role for turn in both.messages] == ["system", "user", "assistant"]
+    assert both.messages[0].text == "Be short."
+    assert both.unread == ("`system` beside a system turn, which is used instead",)
