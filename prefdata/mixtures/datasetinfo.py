@@ -1,8 +1,8 @@
 """LLaMA-Factory's `dataset_info.json`: name -> {file_name, num_samples, formatting, ranking, columns, tags, ...}.
 
 Entries that live on a hub are told and left out: nothing is fetched here. What only LLaMA-Factory knows (columns,
-tags, split, ...) is kept with the source and written back. Partial `columns` lose LLaMA-Factory's defaults, so they are
-always written in full.
+tags, split, ...) is kept with the source and written back. Where nothing is kept, `infocolumns.py` looks at the rows;
+partial `columns` lose LLaMA-Factory's defaults, so all that the rows have is named.
 """
 
 from decimal import Decimal
@@ -10,39 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from prefdata.errors import PrefdataError
+from prefdata.mixtures.infocolumns import describe
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.paths import find
 
 REMOTE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 _OURS = frozenset({"file_name", "num_samples"})
-_COLUMNS: dict[str, dict[str, Any]] = {
-    "mmpr": {
-        "formatting": "alpaca", "ranking": True,
-        "columns": {"prompt": "question", "chosen": "chosen", "rejected": "rejected", "images": "image"},
-    },
-    "lf-alpaca": {
-        "formatting": "alpaca", "ranking": True,
-        "columns": {
-            "prompt": "instruction", "query": "input", "history": "history", "system": "system",
-            "chosen": "chosen", "rejected": "rejected", "images": "images",
-        },
-    },
-    "lf-sharegpt": {
-        "formatting": "sharegpt", "ranking": True,
-        "columns": {
-            "messages": "conversations", "chosen": "chosen", "rejected": "rejected", "system": "system",
-            "tools": "tools", "images": "images", "videos": "videos", "audios": "audios",
-        },
-    },
-    "sharegpt": {
-        "formatting": "sharegpt",
-        "columns": {"messages": "conversations", "system": "system", "tools": "tools", "images": "images"},
-    },
-}  # fmt: skip
-_TAGS = {
-    "role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
-    "observation_tag": "observation", "function_tag": "function_call", "system_tag": "system",
-}  # fmt: skip
 
 
 def looks_like_info(document: Any) -> bool:
@@ -82,18 +55,11 @@ def read_info(path: Path, document: dict[str, Any], image_root: Path | None) -> 
     return Mixture(tuple(sources), "dataset-info", tuple(notes))
 
 
-def info_entry(source: Source, file: str, want: int | None) -> tuple[dict[str, Any], str | None]:
-    """(entry, what LLaMA-Factory will not understand) of one source."""
+def info_entry(source: Source, file: str, want: int | None) -> tuple[dict[str, Any], list[str]]:
+    """(entry, what LLaMA-Factory will not understand) of one source. Raises PrefdataError at an unreadable row."""
     entry: dict[str, Any] = {"file_name": file}
-    lost = None
-    if source.extra:
-        entry |= source.extra
-    elif source.format in _COLUMNS:
-        entry |= _COLUMNS[source.format]
-        if entry["formatting"] == "sharegpt":
-            entry["tags"] = _TAGS
-    else:
-        lost = f"LLaMA-Factory does not read rows of {source.format}; `prefdata convert --to lf-sharegpt` them first"
+    described, lost = (source.extra, []) if source.extra else describe(source.annotation, source.format)
+    entry |= described
     if want is not None:
         entry["num_samples"] = want
     return entry, lost

@@ -96,7 +96,7 @@ def _write_info(path: Path, mixture: Mixture, rows: Sequence[int]) -> list[str]:
         want = share_of(source, have).want
         entry, missing = info_entry(source, relative(source.annotation, path), want if want != have else None)
         document[source.name] = entry
-        lost += [f"{source.name}: {missing}"] if missing else []
+        lost += [f"{source.name}: {what}" for what in missing]
     write_json(path, document)
     return lost
 

@@ -1,7 +1,9 @@
 """Every form of a mixture's file, read leniently and written strictly."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,3 +146,54 @@ def test_the_real_file_is_read(shared_data: Path) -> None:
         "ixc-reward",
         "example.json",
     )
+
+
+def _info(folder: Path, name: str, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """The entry of a file with these rows, and what is told."""
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lost = write_mixture(folder / "dataset_info.json", load(folder / name), "dataset-info", [len(rows)])
+    (entry,) = json.loads((folder / "dataset_info.json").read_text()).values()
+    return entry, lost
+
+
+def test_dataset_info_names_the_columns_that_rows_have(folder: Path) -> None:
+    turns = [{"from": "human", "value": "Hi"}]
+    sides = {"chosen": {"from": "gpt", "value": "Hello"}, "rejected": {"from": "gpt", "value": "No"}}
+    rows = [{"conversations": turns, **sides}, {"conversations": turns, **sides, "system": "Be kind."}]
+    entry, lost = _info(folder, "ranking.jsonl", rows)
+    assert entry["columns"] == {
+        "messages": "conversations", "system": "system", "chosen": "chosen", "rejected": "rejected",
+    }  # fmt: skip
+    assert (entry["formatting"], entry["ranking"], lost) == ("sharegpt", True, [])
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    entry, lost = _info(folder, "kto.jsonl", [{"messages": said, "label": True}])
+    assert entry["columns"] == {"messages": "messages", "kto_tag": "label"}
+    assert [entry["tags"][tag] for tag in ("role_tag", "content_tag", "user_tag")] == [
+        "role",
+        "content",
+        "user",
+    ]
+    assert "ranking" not in entry
+    entry, lost = _info(folder, "sft.jsonl", [{"instruction": "Hi", "output": "Hello", "id": "1"}])
+    assert entry["columns"] == {"prompt": "instruction", "response": "output"}
+
+
+def test_dataset_info_tells_what_llama_factory_stops_at_or_drops(folder: Path) -> None:
+    pair = {"instruction": "Hi", "chosen": "Hello", "rejected": "No"}
+    _, lost = _info(folder, "mixed.jsonl", [pair, pair, {"instruction": "Hi", "output": "Hello"}])
+    assert lost == ["mixed: 1 conversation among pairs: it trains on one kind per file and drops the others"]
+    _, lost = _info(
+        folder, "front.jsonl", [{"image": "a.jpg", "question": "Q", "chosen": "A", "rejected": "B"}]
+    )
+    assert "front: 1 row with images and no <image>, at which it stops" in lost[0]
+    rows = [
+        {"conversations": [{"from": "human", "value": "Q"}, {"from": name, "value": "A"}]}
+        for name in ("gpt", "bard")
+    ]
+    _, lost = _info(folder, "names.jsonl", rows)
+    assert "names: turns of gpt and bard in one file, of which it reads the first" in lost[0]
+    entry, lost = _info(
+        folder, "swift.jsonl", [{"messages": [{"role": "user", "content": "Q"}], "rejected_response": "B"}]
+    )
+    assert entry == {"file_name": "swift.jsonl"}
+    assert "which LLaMA-Factory does not read; `prefdata convert --to lf-sharegpt` them first" in lost[0]
