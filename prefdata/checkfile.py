@@ -18,7 +18,7 @@ from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, repetition, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
-from prefdata.spelling import meant
+from prefdata.spelling import MEDIA_KEYS, meant
 
 if TYPE_CHECKING:
     from prefdata.rules.tokens import TokenCheck
@@ -70,8 +70,10 @@ class Tally:
         self.hits: list[tuple[int, Hit]] = []
         self.lengths = length.Lengths()
         self.duplicates = Duplicates()
-        # Line of the first row whose image is written as a text, as a list.
-        self.image_types: dict[str, int] = {}
+        # References to images that were looked at.
+        self.references = 0
+        # Line of the first row whose image is written as a "text", as a "list", is "there", is "absent".
+        self.firsts: dict[str, int] = {}
 
     def merge(self, other: "Tally", file: int) -> None:
         """Add the tally of the range that follows this one in the same file."""
@@ -80,8 +82,9 @@ class Tally:
         self.hits += [(self.lines + line, hit) for line, hit in other.hits]
         self.lengths.add(other.lengths)
         self.duplicates.merge(other.duplicates, file, self.lines)
-        moved = {kind: self.lines + line for kind, line in other.image_types.items()}
-        self.image_types = moved | self.image_types
+        moved = {kind: self.lines + line for kind, line in other.firsts.items()}
+        self.firsts = moved | self.firsts
+        self.references += other.references
         self.rows += other.rows
         self.lines += other.lines
 
@@ -148,7 +151,8 @@ class FileCheck:
         tally.duplicates.add_packed(keys, places)
         tally.lengths.add(length.Lengths(longer, shorter, equal))
         if text_at >= 0:
-            tally.image_types.setdefault("text", first + text_at)
+            tally.firsts.setdefault("text", first + text_at)
+        tally.references += len(references)
         for index, uri in references:
             for code, what in self._checker.check(uri):
                 self._hit(first + index, Hit(code, "image", what))
@@ -179,7 +183,9 @@ class FileCheck:
         self._count_in(row, signature, raw.line)
         references = self._format.images(row)
         if references:
-            for place, uri in _places(references):
+            places = _places(references)
+            self.tally.references += len(places)
+            for place, uri in places:
                 for code, what in self._checker.check(uri):
                     self._hit(raw.line, Hit(code, place, what))
 
@@ -222,9 +228,12 @@ class FileCheck:
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
         counted = self._tokens.check(view) if self._tokens is not None and not hits else ()
+        self.tally.references += sum(found.media.uri is not None for found in view.media)
+        # A misspelt `image` is found under its name; that its placeholder has none follows from it.
+        no_media = any(hit.code == "PD023" and hit.detail.split("`")[-2] in MEDIA_KEYS for hit in hits)
         for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker), *counted):
-            told_already = hit not in hits and hit.code in _NEED_ALL_TURNS and broken
-            if not told_already:
+            told_already = (broken and hit.code in _NEED_ALL_TURNS) or (no_media and hit.code == "PD301")
+            if hit in hits or not told_already:
                 self._hit(line, hit)
 
     def _count_in(self, row: Any, signature: Signature, line: int) -> None:
@@ -238,9 +247,15 @@ class FileCheck:
                 self.tally.lengths.shorter += 1
             else:
                 self.tally.lengths.equal += 1
-        kind = _IMAGE_TYPES.get(type(getattr(row, "image", None)))
-        if kind is not None and line < self.tally.image_types.get(kind, line + 1):
-            self.tally.image_types[kind] = line
+        found = getattr(row, "image", None)
+        if (kind := _IMAGE_TYPES.get(type(found))) is not None:
+            self._first(kind, line)
+        if self._format.one_modality:
+            self._first("there" if found else "absent", line)
+
+    def _first(self, kind: str, line: int) -> None:
+        if line < self.tally.firsts.get(kind, line + 1):
+            self.tally.firsts[kind] = line
 
     def broken(self, error: BrokenArray) -> None:
         """Note where an array could not be followed any further."""
@@ -250,10 +265,13 @@ class FileCheck:
         """Findings about the file as a whole."""
         if bom:
             self._hit(1, Hit("PD004"))
-        lines = self.tally.image_types
-        if len(lines) > 1:
+        lines = self.tally.firsts
+        if "text" in lines and "list" in lines:
             what = f"a text on line {lines['text']}, a list on line {lines['list']}"
-            self._hit(max(lines.values()), Hit("PD024", "image", what))
+            self._hit(max(lines["text"], lines["list"]), Hit("PD024", "image", what))
+        if "there" in lines and "absent" in lines:
+            what = f"an image on line {lines['there']}, none on line {lines['absent']}"
+            self._hit(max(lines["there"], lines["absent"]), Hit("PD026", "image", what))
         for hit in self.tally.lengths.hits():
             self._hit(1, hit)
 

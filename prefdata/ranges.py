@@ -136,6 +136,7 @@ class _Team:
 def _unpacked(answer: Answer) -> Tally:
     tally = Tally()
     tally.rows, tally.lines, tally.counts = answer.rows, answer.lines, answer.counts
-    tally.hits, tally.lengths, tally.image_types = answer.hits, answer.lengths, answer.image_types
+    tally.hits, tally.lengths, tally.firsts = answer.hits, answer.lengths, answer.firsts
+    tally.references = answer.references
     tally.duplicates.add_packed(answer.keys, answer.places)
     return tally

@@ -70,7 +70,8 @@ class Answer(msgspec.Struct, kw_only=True):
     lengths: Lengths = msgspec.field(default_factory=Lengths)
     keys: bytes = b""
     places: bytes = b""
-    image_types: dict[str, int] = {}
+    firsts: dict[str, int] = {}
+    references: int = 0
     error: str = ""
 
 
@@ -125,7 +126,8 @@ def _answer(work: Range, checkers: dict[Place, Checkers]) -> Answer:
         lengths=tally.lengths,
         keys=tally.duplicates.keys.tobytes(),
         places=tally.duplicates.lines.tobytes(),
-        image_types=tally.image_types,
+        firsts=tally.firsts,
+        references=tally.references,
     )
 
 

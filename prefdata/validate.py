@@ -18,7 +18,7 @@ from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
 from prefdata.containers import Container, parquet_rows, probe, raw_rows, reading
 from prefdata.errors import NoRows, PrefdataError, from_os_error
-from prefdata.findings import Chosen, Finding, Hit, catalogue, finding
+from prefdata.findings import Chosen, Finding, Hit, catalogue, finding, group
 from prefdata.folders import data_files
 from prefdata.formats import get
 from prefdata.images import Tier
@@ -112,7 +112,8 @@ class _Work:
         self.wanted = Chosen(options.select, options.ignore)
         self.result = Report(files=[], findings=[], counts={}, unreadable=[])
         self.duplicates = Duplicates()
-        self.done: set[tuple[Path, Path | None]] = set()
+        # Files and the roots of their images -> the file's number among those reported.
+        self.done: dict[tuple[Path, Path | None], int] = {}
         self.kept: dict[str, int] = {}
 
     def folder(self, path: Path) -> None:
@@ -162,12 +163,14 @@ class _Work:
         return 0
 
     def _data(self, path: Path, format_id: str, root: Path | None) -> int:
-        """Check one data file; returns its number of rows."""
-        if (path.resolve(), root) in self.done:
-            return next((file.rows for file in self.result.files if file.path == str(path)), 0)
-        self.done.add((path.resolve(), root))
+        """Check one data file; returns its number of rows. Named with another root, only its images are new."""
+        real = path.resolve()
+        known = next((number for (file, _), number in self.done.items() if file == real), None)
+        if known is not None and ((real, root) in self.done or self.options.images == "none"):
+            return self.result.files[known].rows
         probed = probe(path)
-        number = len(self.result.files)
+        number = len(self.result.files) if known is None else known
+        self.done[real, root] = number
         tally = Tally()
         checker = ImageChecker(root, path.parent, self.options.images)
         tokens = token_check(self.options.tokens, root, path.parent)
@@ -176,6 +179,11 @@ class _Work:
             self._lines(path, probed.compressed, format_id, root, number, check, (checker, tokens))
         else:
             self._rows(path, probed.container, check)
+        if "PD418" in self.wanted:
+            checker.join_missing(tally.counts, tally.hits, tally.references)
+        if known is not None:
+            self._take_over(number, tally, only="image")
+            return tally.rows
         check.finish(probed.bom)
         self.duplicates.merge(tally.duplicates, number, 0)
         self.result.files.append(
@@ -183,11 +191,17 @@ class _Work:
         )
         self.result.rows += tally.rows
         self.result.lengths.add(tally.lengths)
-        for code, count in tally.counts.items():
-            self._count(number, code, count)
-        for line, hit in tally.hits:
-            self._keep(number, line, hit)
+        self._take_over(number, tally)
         return tally.rows
+
+    def _take_over(self, number: int, tally: Tally, only: str | None = None) -> None:
+        """The findings of a file, or those of one group."""
+        for code, count in tally.counts.items():
+            if only is None or group(code) == only:
+                self._count(number, code, count)
+        for line, hit in tally.hits:
+            if only is None or group(hit.code) == only:
+                self._keep(number, line, hit)
 
     def _lines(
         self, path: Path, compressed: bool, format_id: str, root: Path | None, number: int, check: FileCheck,

@@ -189,6 +189,8 @@ class Format:
     # Whether texts of a row go into its record as they are, but for placeholders and what looks like a token or tag.
     # Rows of such formats are converted by copying where possible (splice.py).
     uniform: ClassVar[bool] = False
+    # Readers tell from the first row whether all rows of a file have images.
+    one_modality: ClassVar[bool] = False
     # False: rows are read, never written.
     writes: ClassVar[bool] = True
 

@@ -48,8 +48,10 @@ class IxcReward(TwoChats):
     title = "InternLM-XComposer2.5-Reward preference pairs"
     row = Row
     marker = IXC
+    one_modality = True
     sides: ClassVar[tuple[str, str]] = ("conversations_a", "conversations_b")
     roles = ROLES
+    uniform = True
     holds = Holds(turns=True, system=True, literal="never", literal_in_answer=False, turn_keys=FROM_VALUE)
     content_keys = frozenset({"conversations_a", "conversations_b", "image"})
     sample = (

@@ -47,7 +47,9 @@ class IxcSft25(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("conversation",)
     row = Row
     marker = IXC
+    one_modality = True
     container = "json"
+    uniform = True
     holds = Holds(turns=True, system=False, literal="never", literal_in_answer=False, turn_keys=FROM_VALUE)
     content_keys = frozenset({"conversations", "image"})
     misspelt: ClassVar[dict[str, str]] = {

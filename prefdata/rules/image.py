@@ -1,7 +1,9 @@
 """PD4xx: image references and the files behind them, each distinct reference looked at once."""
 
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prefdata import images
@@ -9,6 +11,10 @@ from prefdata.errors import PrefdataError
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import View
 
+# From so many images on, the absence of all is told once.
+_MANY = 10
+# References and folders looked at for a better root.
+_TRIED = 20
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -52,6 +58,35 @@ class ImageChecker:
             return
         for problem in images.check(path, self._tier):
             yield problem.code, problem.detail
+
+    def join_missing(self, counts: dict[str, int], hits: list[tuple[int, Hit]], looked_at: int) -> None:
+        """One finding in place of all where none of many images is there: the root is wrong, not the rows."""
+        missing = counts.get("PD401", 0)
+        if missing < _MANY or missing != looked_at:
+            return
+        first = next((hit.detail for _, hit in hits if hit.code == "PD401"), "")
+        found = self._better_root()
+        where = f"; some are there under {found}" if found is not None else ""
+        hits[:] = [(line, hit) for line, hit in hits if hit.code != "PD401"]
+        hits.insert(
+            0, (1, Hit("PD418", "image", f"all {missing:,} are missing, the first at {first}{where}"))
+        )
+        del counts["PD401"]
+        counts["PD418"] = 1
+
+    def _better_root(self) -> Path | None:
+        """A folder above, below or beside the one looked in where some of the references are, if none was there."""
+        looked_in = self._root if self._root is not None else self._base
+        near = [self._base, Path(), looked_in.parent]
+        for above in (looked_in, looked_in.parent):
+            with suppress(OSError):
+                near += sorted(folder for folder in above.iterdir() if folder.is_dir())[:_TRIED]
+        for uri in list(self._known)[:_TRIED]:
+            if not uri.startswith("/") and ".." not in uri and not images.is_url(uri):
+                for folder in near:
+                    if folder != looked_in and os.path.isfile(folder / uri):
+                        return folder
+        return None
 
     def check_bytes(self, data: bytes) -> tuple[tuple[str, str], ...]:
         """The same for an image inside the row."""

@@ -138,8 +138,13 @@ def _value(fmt: Format, value: Any, kind: Any, place: str) -> Iterator[Hit]:
         if isinstance(value, dict) and isinstance(option, type) and issubclass(option, msgspec.Struct):
             yield from _struct(fmt, value, option, place)
             return
-        if isinstance(value, list) and get_origin(option) is list:
+        if isinstance(value, list | dict) and get_origin(option) is list:
             (item,) = typing.get_args(option)
+            if isinstance(value, dict):
+                if _lists_of(item, value):
+                    yield Hit("PD027", place, detail(value, 40))
+                    return
+                continue
             for index, element in enumerate(value):
                 yield from _value(fmt, element, item, f"{place}[{index}]")
             return
@@ -149,6 +154,14 @@ def _value(fmt: Format, value: Any, kind: Any, place: str) -> Iterator[Hit]:
         problem = str(error).partition(" - at ")[0].replace("`", "")
         code = "PD025" if place in LISTS and isinstance(value, str | list) else "PD022"
         yield Hit(code, place, f"{problem[0].lower()}{problem[1:]} ({detail(value, 40)})")
+
+
+def _lists_of(item: Any, value: dict[str, Any]) -> bool:
+    """Whether a table of columns stands where a list of such objects is needed."""
+    if not (isinstance(item, type) and issubclass(item, msgspec.Struct)):
+        return False
+    names = {field.encode_name for field in msgspec.structs.fields(item)}
+    return bool(names & value.keys()) and all(isinstance(column, list) for column in value.values())
 
 
 def _type_name(value: Any) -> str:

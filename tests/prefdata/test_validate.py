@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import load
@@ -341,3 +342,65 @@ def test_a_wrong_mixture_is_a_finding_and_no_plan(tmp_path: Path, meta: str, cod
         assert [found.line for found in report.findings if found.code == code] == [2]
     with pytest.raises(PrefdataError):
         load(tmp_path / "meta.json")
+
+
+def rows_with_images(folder: Path, count: int) -> Path:
+    file = folder / "rows.jsonl"
+    rows = (
+        {"image": f"sub/{i}.png", "question": f"{i}?", "chosen": "6", "rejected": "8"} for i in range(count)
+    )
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_wrong_image_root_is_told_once(tmp_path: Path, workers: int) -> None:
+    file = rows_with_images(tmp_path, 30)
+    for folder in ("wrong", "right/sub"):
+        (tmp_path / folder).mkdir(parents=True)
+    report = validate([file], Options(image_root=tmp_path / "wrong", workers=workers))
+    assert report.counts == {"PD418": 1}
+    assert "all 30 are missing" in report.findings[0].message
+    for index in range(1, 30):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"right/sub/{index}.png")
+    found = validate([file], Options(image_root=tmp_path / "wrong", workers=workers)).findings
+    assert f"there under {tmp_path / 'right'}" in found[0].message
+    some = validate([file], Options(image_root=tmp_path / "right", workers=workers))
+    assert some.counts == {"PD401": 1}
+
+
+def test_a_file_named_with_two_roots_is_counted_once(tmp_path: Path) -> None:
+    file = rows_with_images(tmp_path, 3)
+    for folder in ("a/sub", "b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for index in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a/sub/{index}.png")
+    for name in "ab":
+        mixture = {name: {"root": name, "annotation": file.name, "repeat_time": 1, "length": 3}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(mixture))
+    report = validate([tmp_path / "a.json", tmp_path / "b.json"], Options())
+    assert (report.rows, report.counts) == (3, {"PD401": 3})
+    assert [each.rows for each in report.files] == [0, 3, 0]
+
+
+def test_files_of_ixc_hold_images_in_all_rows_or_in_none(tmp_path: Path) -> None:
+    def row(value: str, **image: str) -> dict[str, object]:
+        sides = {
+            f"conversations_{side}": [{"from": "human", "value": value}, {"from": "bot", "value": side}]
+            for side in "ab"
+        }
+        return {**image, **sides}
+
+    file = tmp_path / "rows.json"
+    for rows, expected in (
+        ([row("1", image="a.png"), row("2")], {"PD026": 1}),
+        ([row("1"), row("2")], {}),
+    ):
+        file.write_text(json.dumps(rows))
+        assert validate([file], Options(images="none")).counts == expected
+
+
+def test_a_misspelt_image_is_not_told_as_a_placeholder_too_many(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"imgae":"a.png","question":"<image>Area?","chosen":"6","rejected":"8"}\n')
+    assert validate([file], Options(format="mmpr")).counts == {"PD023": 1}
