@@ -1,7 +1,7 @@
-"""Compile prefdata/_rowscan.c and _splice.c while a wheel (or an editable installation) is made.
+"""Compile the C files of prefdata while a wheel (or an editable installation) is made.
 
-The compiled parts are optional: where there is no C compiler the wheel is built without them, and validation and
-conversion are slower. The stable ABI is used, so one build serves every Python from 3.11 on.
+The compiled parts are optional: where there is no C compiler the wheel is built without them, and validation,
+conversion and `mix write` are slower. The stable ABI is used, so one build serves every Python from 3.11 on.
 """
 
 import shlex
@@ -19,7 +19,7 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say so when it cannot be done."""
-        for name in ("_rowscan", "_splice"):
+        for name in ("_rowscan", "_splice", "_gather"):
             self._compile(Path(self.root, "prefdata", f"{name}.c"), build_data)
 
     def _compile(self, source: Path, build_data: dict[str, Any]) -> None:

@@ -1,18 +1,20 @@
 """Where each row of a source begins, kept in a file: plans of millions of rows in seconds, rows read in any order.
 
-    header (one JSON line: file, size, mtime, hash, rows, images)
-    starts [rows] u64      lengths [rows] u32      images [rows] u8
+    header (one JSON line: file, size, mtime, hash, rows, images, unplaced)
+    starts [rows] u64      lengths [rows] u32      places [rows] u16      images [rows] u8
 
-The arrays are mapped, not read. An index is valid while size and modification time are those of the file; with
-another time the content's hash decides. Rows of JSON arrays, packed and parquet files are copied once to JSON lines
-beside the index, since only lines can be read in any order.
+`places` says at which byte of a row its image path begins, so that a path can be moved to another root without the row
+being decoded again. The arrays are mapped, not read. An index is valid while size and modification time are those of
+the file; with another time the content's hash decides. Rows of JSON arrays, packed and parquet files are copied once to
+JSON lines beside the index, since only lines can be read in any order.
 """
 
 import functools
 import mmap
 import os
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +26,31 @@ from prefdata.atomic import atomic_writer
 from prefdata.compressed import compression
 from prefdata.containers import BOM, MAX_ROW_BYTES, parquet_rows, probe, raw_rows
 from prefdata.errors import PrefdataError
+from prefdata.images import is_url
 from prefdata.jsonl import encode_row
 from prefdata.progress import progress
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 1 << 20
 _BUFFER = 256 * 1024
 
 
+# In `places`: no path at the top of the row; one (or several) that only the row's format can tell.
+NOWHERE, LOOK = 0, 0xFFFF
+_ESCAPE = ord("\\")
+_PATH = re.compile(rb'"image"\s*:\s*"')
+
+
 class _Media(msgspec.Struct, gc=False):
-    """The keys that hold images; decoding them also proves that the row is JSON."""
+    """The keys that hold media; decoding them also proves that the row is JSON."""
 
     image: Any = None
     images: Any = None
     img_path: Any = None
     image_name: Any = None
+    video: Any = None
+    videos: Any = None
+    audios: Any = None
 
 
 class Header(msgspec.Struct, kw_only=True):
@@ -51,6 +63,8 @@ class Header(msgspec.Struct, kw_only=True):
     hash: str
     rows: int
     images: int
+    unplaced: int = 0
+    """Rows whose place is LOOK."""
 
 
 class Index:
@@ -61,7 +75,8 @@ class Index:
         count = header.rows
         self.starts = mapped[: 8 * count].cast("Q")
         self.lengths = mapped[8 * count : 12 * count].cast("I")
-        self.images = mapped[12 * count :]
+        self.places = mapped[12 * count : 14 * count].cast("H")
+        self.images = mapped[14 * count :]
 
     def __len__(self) -> int:
         return self.header.rows
@@ -89,7 +104,7 @@ def open_index(annotation: Path, folder: Path) -> Index:
 
 
 def _build(place: Path, annotation: Path, lines: Path, status: os.stat_result) -> None:
-    starts, lengths, images = array("Q"), array("I"), bytearray()
+    starts, lengths, places, images = array("Q"), array("I"), array("H"), bytearray()
     digest, offset = xxhash.xxh3_128(), 0
     decode = msgspec.json.Decoder(_Media).decode
     with progress(f"index {annotation.name}") as bar, open(lines, "rb", buffering=_BUFFER) as stream:
@@ -110,7 +125,9 @@ def _build(place: Path, annotation: Path, lines: Path, status: os.stat_result) -
                     ) from error
                 starts.append(offset + skipped)
                 lengths.append(len(line) - skipped - line.endswith(b"\n"))
-                images.append(_count(media))
+                begins = _place(line[skipped:] if skipped else line, media, decode)
+                places.append(begins)
+                images.append(_count(media) if begins == LOOK else begins != NOWHERE)
             offset += len(line)
             if number % 65536 == 0:
                 bar.advance(65536)
@@ -118,10 +135,11 @@ def _build(place: Path, annotation: Path, lines: Path, status: os.stat_result) -
     header = Header(
         path=os.path.abspath(annotation), size=status.st_size, mtime_ns=status.st_mtime_ns,
         hash=digest.hexdigest() if lines == annotation else file_hash(annotation), rows=len(starts), images=sum(images),
+        unplaced=places.count(LOOK),
     )  # fmt: skip
     with atomic_writer(place) as out:
         out.write(_line(header))
-        for part in (starts, lengths, images):
+        for part in (starts, lengths, places, images):
             out.write(part)
 
 
@@ -130,6 +148,24 @@ def _count(media: _Media) -> int:
     for value in (media.image, media.images, media.img_path, media.image_name):
         count += len(value) if isinstance(value, list) else bool(value)
     return min(count, 255)
+
+
+def _place(line: bytes, media: _Media, decode: Callable[[bytes], _Media]) -> int:
+    """At which byte of the row its one image path begins; LOOK where that is not certain."""
+    image = media.image
+    more = media.images or media.img_path or media.image_name or media.video or media.videos or media.audios
+    if not image or more:
+        return LOOK if image or more else NOWHERE
+    found = _PATH.search(line) if isinstance(image, str) else None
+    if found is None or image[0] == "/" or (":" in image and (is_url(image) or image.startswith("file:"))):
+        return LOOK
+    place = found.end()
+    if place >= LOOK or line[place] == _ESCAPE or line.find(b'"image"', place) != -1:
+        return LOOK
+    # The first key of a row stands at its top. Any other is proven to by what a change does.
+    if found.start() != 1 and decode(line[:place] + b"?" + line[place:]).image != f"?{image}":
+        return LOOK
+    return place
 
 
 # The header has a fixed size, so that the arrays behind it are aligned and can be mapped.

@@ -2,7 +2,8 @@
 
 Rows are copied as they stand. Two things can change them: paths of media are rewritten where sources have different
 roots, so that one root serves the whole output; and rows of different formats go through the record to one of them,
-which is counted like a conversion: what a row loses is told.
+which is counted like a conversion: what a row loses is told. A row with one image path keeps all its other bytes: the
+index says where the path begins.
 Memory is bounded by the order (eight bytes a row) and one block of rows, which is read in file order and written in
 epoch order.
 """
@@ -22,7 +23,8 @@ from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, Format, get
 from prefdata.formats.base import CannotHold
 from prefdata.jsonl import encode_row
-from prefdata.mixtures.draw import MASK, SHIFT, Epoch, names
+from prefdata.mixtures.draw import Epoch, names
+from prefdata.mixtures.gather import Gatherer, Treatment
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.moving import move, moved_record
@@ -32,8 +34,21 @@ from prefdata.outcome import Count, note
 from prefdata.progress import progress
 from prefdata.records import Record
 
-_BLOCK_ROWS = 65536
-_BLOCK_BYTES = 32 * 1024 * 1024
+# Formats whose media stand in `image` at the top of the row, or in keys for which the index has no place.
+_PLACED = frozenset(
+    {
+        "mmpr",
+        "qa",
+        "internvl-sft",
+        "llava",
+        "ixc-reward",
+        "ixc-sft-2.0",
+        "ixc-sft-2.5",
+        "povid",
+        "rlaifv",
+        "spavl",
+    }
+)
 
 
 def write_epoch(
@@ -52,7 +67,7 @@ def write_epoch(
     with (
         staging(folder) as staged,
         progress("mix write", len(drawn)) as bar,
-        closing(_Reader(indexes, changes)) as reader,
+        closing(Gatherer(indexes, [change.treatment() for change in changes])) as reader,
     ):
         block = reader.block_rows()
         for shard in range(shards):
@@ -62,7 +77,7 @@ def write_epoch(
             with atomic_writer(staged / name) as out:
                 for begin in range(first, last, block):
                     codes = drawn.packed[begin : min(begin + block, last)]
-                    data = b"".join(reader.rows(codes))
+                    data = reader.rows(codes)
                     out.write(data)
                     digest.update(data)
                     size += len(data)
@@ -71,7 +86,7 @@ def write_epoch(
         finish(folder, staged, files, plan, target, root)
     return Written(
         folder=str(folder), files=list(files), rows=len(drawn), bytes=size, root=str(root),
-        rewritten=sum(change.rewritten for change in changes),
+        rewritten=reader.moved + sum(change.rewritten for change in changes),
         lost={name: count for change in changes for name, count in change.lost.items()},
         ignored={name: count for change in changes for name, count in change.ignored.items()},
     )  # fmt: skip
@@ -95,13 +110,18 @@ class _Change:
         self.name, self.source, self.prefix = name, source, prefix
         self._reader = get(str(source.format))
         self._writer = get(to) if to is not None else None
-        self.plain = not prefix and to is None
         self.rewritten = 0
         self.lost: dict[str, Count] = {}
         self.ignored: dict[str, Count] = {}
 
-    def apply(self, data: bytes, line: int) -> bytes:
-        """The row as it is written; `line` is its number in the source."""
+    def treatment(self) -> Treatment:
+        """Whether the rows are copied, given a prefix, or changed one by one."""
+        if self._writer is not None or (self.prefix and self.source.format not in _PLACED):
+            return Treatment(None, self._changed)
+        return Treatment(msgspec.json.encode(f"{self.prefix}/")[1:-1] if self.prefix else b"", self._changed)
+
+    def _changed(self, data: bytes, line: int) -> bytes:
+        """The row as a line; `line` is its number in the source."""
         place = f"{self.source.annotation}: row {line}"
         try:
             row = as_row(msgspec.json.decode(data))
@@ -135,49 +155,3 @@ def _target(mixture: Mixture, to: str | None) -> str:
             f"the sources have different formats ({', '.join(sorted(formats))}); name the one to write with --to."
         )
     return formats.pop()
-
-
-class _Reader:
-    """Rows of all sources, a block at a time.
-
-    Plain reads, not mapped files: rows far apart would each map their surroundings, and memory with them.
-    """
-
-    def __init__(self, indexes: Sequence[Index], changes: Sequence[_Change]) -> None:
-        self.indexes, self.changes = indexes, changes
-        self._opened: dict[int, int] = {}
-
-    def block_rows(self) -> int:
-        """How many rows a block holds so that it stays small even if all come from the source of the longest rows."""
-        longest = max(index.path.stat().st_size // max(len(index), 1) for index in self.indexes)
-        return max(64, min(_BLOCK_ROWS, _BLOCK_BYTES // (longest + 1)))
-
-    def rows(self, codes: Sequence[int]) -> list[bytes]:
-        """The rows of packed codes in their own order, read in the order of the files."""
-        rows = [b""] * len(codes)
-        current, pread = -1, os.pread
-        for place in sorted(range(len(codes)), key=codes.__getitem__):
-            code = codes[place]
-            source = code >> SHIFT
-            if source != current:
-                current = source
-                starts, lengths = self.indexes[source].starts, self.indexes[source].lengths
-                opened, change = self._file(source), self.changes[source]
-                plain = change.plain
-            row = code & MASK
-            data = pread(opened, lengths[row] + 1, starts[row])
-            if not plain:
-                data = change.apply(data, row + 1)
-            # Only the last line of a file can be without one.
-            rows[place] = data if data.endswith(b"\n") else data + b"\n"
-        return rows
-
-    def close(self) -> None:
-        """Close the files."""
-        while self._opened:
-            os.close(self._opened.popitem()[1])
-
-    def _file(self, source: int) -> int:
-        if source not in self._opened:
-            self._opened[source] = os.open(self.indexes[source].path, os.O_RDONLY | os.O_CLOEXEC)
-        return self._opened[source]

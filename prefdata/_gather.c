@@ -1,0 +1,139 @@
+/* Collect rows of several files into one block, in the order they are written.
+ *
+ * Called by mixtures/gather.py, which does the same without it, only slower: a row never becomes a Python object. Rows
+ * are read in the order of the files and land at their place in the block. Nothing is decoded; where a row's image path
+ * needs a prefix, the index says at which byte.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SHIFT = 40 }; /* a code is source << SHIFT | row, as in mixtures/draw.py */
+static const uint64_t ROW = ((uint64_t)1 << SHIFT) - 1;
+
+typedef struct {
+    int file;
+    Py_buffer starts, lengths, places, prefix;
+} source;
+
+typedef struct {
+    uint64_t code;
+    size_t at; /* where the row begins in the block */
+} wanted;
+
+static int by_code(const void *a, const void *b) {
+    uint64_t left = ((const wanted *)a)->code, right = ((const wanted *)b)->code;
+    return (left > right) - (left < right);
+}
+
+/* Read exactly `size` bytes; 0 where the file has fewer. */
+static int read_all(int file, char *into, size_t size, uint64_t from) {
+    while (size) {
+        ssize_t got = pread(file, into, size, (off_t)from);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return 0;
+        into += got;
+        size -= (size_t)got;
+        from += (uint64_t)got;
+    }
+    return 1;
+}
+
+/* The first row that cannot be read as the index says, or NULL. */
+static const wanted *read_rows(const wanted *rows, size_t count, const source *sources, char *out) {
+    for (size_t i = 0; i < count; i++) {
+        const source *from = &sources[rows[i].code >> SHIFT];
+        uint64_t row = rows[i].code & ROW;
+        size_t size = ((const uint32_t *)from->lengths.buf)[row], place = ((const uint16_t *)from->places.buf)[row];
+        size_t more = place ? (size_t)from->prefix.len : 0;
+        char *at = out + rows[i].at;
+        /* The whole row behind the prefix's room, then what stands before the place to the front. */
+        if (!read_all(from->file, at + more, size, ((const uint64_t *)from->starts.buf)[row]))
+            return &rows[i];
+        if (more) {
+            memmove(at, at + more, place);
+            memcpy(at + place, from->prefix.buf, more);
+        }
+        at[more + size] = '\n';
+    }
+    return NULL;
+}
+
+static PyObject *gather(PyObject *self, PyObject *args) {
+    PyObject *list, *result = NULL;
+    Py_buffer codes, out;
+    if (!PyArg_ParseTuple(args, "y*O!w*", &codes, &PyList_Type, &list, &out))
+        return NULL;
+    size_t count = (size_t)codes.len / 8, parsed = 0, of = (size_t)PyList_Size(list), size = 0, moved = 0;
+    source *sources = calloc(of + 1, sizeof *sources);
+    wanted *rows = malloc((count + 1) * sizeof *rows);
+    if (!sources || !rows) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (; parsed < of; parsed++) {
+        source *one = &sources[parsed];
+        if (!PyArg_ParseTuple(PyList_GetItem(list, (Py_ssize_t)parsed), "iy*y*y*y*", &one->file, &one->starts, &one->lengths,
+                              &one->places, &one->prefix))
+            goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t code;
+        memcpy(&code, (const char *)codes.buf + 8 * i, 8);
+        uint64_t row = code & ROW;
+        const source *from = &sources[code >> SHIFT];
+        if (code >> SHIFT >= of || row >= (uint64_t)from->starts.len / 8 || row >= (uint64_t)from->lengths.len / 4 ||
+            row >= (uint64_t)from->places.len / 2) {
+            PyErr_SetString(PyExc_IndexError, "a row that no index has");
+            goto done;
+        }
+        size_t length = ((const uint32_t *)from->lengths.buf)[row], place = ((const uint16_t *)from->places.buf)[row];
+        if (from->prefix.len && place > length) {
+            PyErr_SetString(PyExc_IndexError, "a place outside its row");
+            goto done;
+        }
+        rows[i].code = code;
+        rows[i].at = size;
+        size += length + 1;
+        if (place && from->prefix.len) {
+            size += (size_t)from->prefix.len;
+            moved++;
+        }
+    }
+    const wanted *failed = NULL;
+    if (size <= (size_t)out.len) {
+        Py_BEGIN_ALLOW_THREADS
+        qsort(rows, count, sizeof *rows, by_code);
+        failed = read_rows(rows, count, sources, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    result = Py_BuildValue("(nnL)", (Py_ssize_t)size, (Py_ssize_t)moved, failed ? (long long)failed->code : -1LL);
+done:
+    while (parsed--) {
+        PyBuffer_Release(&sources[parsed].starts);
+        PyBuffer_Release(&sources[parsed].lengths);
+        PyBuffer_Release(&sources[parsed].places);
+        PyBuffer_Release(&sources[parsed].prefix);
+    }
+    free(sources);
+    free(rows);
+    PyBuffer_Release(&codes);
+    PyBuffer_Release(&out);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"gather", gather, METH_VARARGS,
+     "gather(codes, [(file, starts, lengths, places, prefix)], out): (size, rows moved, code that failed or -1)."},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_gather", NULL, -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__gather(void) { return PyModule_Create(&module); }

@@ -1,0 +1,106 @@
+"""Rows of all sources, a block at a time: read in the order of the files, given in the order of the epoch.
+
+Where it stands: `mix write` copies what this gives. The compiled part (`_gather.c`) does the same without a Python
+object per row and is left out where a row has to be looked at. The decision to question: plain reads, not mapped
+files; rows far apart would each map their surroundings, and memory with them.
+"""
+
+import os
+from array import array
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from prefdata.errors import PrefdataError
+from prefdata.mixtures.draw import MASK, SHIFT
+from prefdata.mixtures.index import LOOK, NOWHERE, Index
+
+_BLOCK_ROWS = 65536
+_BLOCK_BYTES = 16 * 1024 * 1024
+
+try:
+    _compiled: Any = import_module("prefdata._gather")
+except ImportError:
+    _compiled = None
+
+
+class Treatment(msgspec.Struct, frozen=True):
+    """What is done to the rows of a source.
+
+    insert: bytes before the image path where the index has its place; None has every row changed. change: the row as it
+    is written, from (bytes, number), where the index has no place.
+    """
+
+    insert: bytes | None
+    change: Callable[[bytes, int], bytes]
+
+
+class Gatherer:
+    """Reads rows of all sources. `moved` counts the paths that got a prefix."""
+
+    def __init__(self, indexes: Sequence[Index], treatments: Sequence[Treatment]) -> None:
+        self.indexes, self.treatments = indexes, treatments
+        self.moved = 0
+        self._files = [os.open(index.path, os.O_RDONLY | os.O_CLOEXEC) for index in indexes]
+        self._sources = [
+            (file, index.starts, index.lengths, index.places, treatment.insert)
+            for file, index, treatment in zip(self._files, indexes, treatments, strict=True)
+        ]
+        self._copied = _compiled is not None and all(
+            treatment.insert == b"" or (treatment.insert is not None and not index.header.unplaced)
+            for index, treatment in zip(indexes, treatments, strict=True)
+        )
+        self._block = bytearray(_BLOCK_BYTES)
+
+    def block_rows(self) -> int:
+        """How many rows a block holds so that it stays small even if all come from the source of the longest rows."""
+        longest = max(index.path.stat().st_size // max(len(index), 1) for index in self.indexes)
+        return max(64, min(_BLOCK_ROWS, _BLOCK_BYTES // (longest + 1)))
+
+    def rows(self, codes: "array[int]") -> memoryview | bytes:
+        """The rows of packed codes as lines; valid until the next call. Raises PrefdataError."""
+        if not self._copied:
+            return b"".join(self._read(codes))
+        size, moved, failed = _compiled.gather(codes, self._sources, self._block)
+        if size > len(self._block):
+            self._block = bytearray(size)
+            size, moved, failed = _compiled.gather(codes, self._sources, self._block)
+        if failed >= 0:
+            raise self._torn(failed >> SHIFT)
+        self.moved += moved
+        return memoryview(self._block)[:size]
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.pop())
+
+    def _read(self, codes: "array[int]") -> list[bytes]:
+        rows = [b""] * len(codes)
+        current, pread = -1, os.pread
+        for place in sorted(range(len(codes)), key=codes.__getitem__):
+            code = codes[place]
+            if code >> SHIFT != current:
+                current = code >> SHIFT
+                file, starts, lengths, places = self._sources[current][:4]
+                insert, change = self.treatments[current].insert, self.treatments[current].change
+            row = code & MASK
+            data = pread(file, lengths[row], starts[row])
+            if len(data) != lengths[row]:
+                raise self._torn(current)
+            at = places[row] if insert else NOWHERE
+            if insert is None or at == LOOK:
+                rows[place] = change(data, row + 1)
+            elif at != NOWHERE:
+                rows[place] = b"%b%b%b\n" % (data[:at], insert, data[at:])
+                self.moved += 1
+            else:
+                rows[place] = data + b"\n"
+        return rows
+
+    def _torn(self, source: int) -> PrefdataError:
+        return PrefdataError(
+            f"{self.indexes[source].path}: became shorter while it was read; run the command again."
+        )

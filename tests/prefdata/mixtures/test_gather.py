@@ -1,0 +1,177 @@
+"""Rows copied from many files: the compiled way, the ordinary way and the decoded way say the same."""
+
+import copy
+import json
+from array import array
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefdata.cli.main import cli
+from prefdata.errors import PrefdataError
+from prefdata.formats import BadRow, get
+from prefdata.mixtures import gather
+from prefdata.mixtures.draw import SHIFT
+from prefdata.mixtures.gather import Gatherer, Treatment
+from prefdata.mixtures.index import LOOK, NOWHERE, Index, _Media, _place, open_index
+from prefdata.mixtures.materialise import _PLACED
+from prefdata.mixtures.moving import move
+
+compiled = pytest.mark.skipif(gather._compiled is None, reason="prefdata was installed without a C compiler")
+
+
+def written(folder: Path, lines: list[bytes], name: str = "p") -> Index:
+    (folder / f"{name}.jsonl").write_bytes(b"\n".join(lines))  # the last line has no end
+    return open_index(folder / f"{name}.jsonl", folder / "index")
+
+
+def moved(data: bytes, line: int) -> bytes:
+    """The decoded way, as `mix write` has it."""
+    row = json.loads(data)
+    move(row, get("mmpr"), "up")
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def taken(indexes: list[Index], codes: "array[int]", insert: bytes, compiled_part: bool) -> bytes:
+    reader = Gatherer(indexes, [Treatment(insert, moved) for _ in indexes])
+    reader._copied = reader._copied and compiled_part
+    try:
+        return bytes(reader.rows(codes))
+    finally:
+        reader.close()
+
+
+@compiled
+@pytest.mark.parametrize("insert", [b"", b"up/"])
+def test_compiled_and_ordinary_way_give_the_same_bytes(tmp_path: Path, insert: bytes) -> None:
+    random = Random(0)
+    indexes = []
+    for number in range(3):
+        lines = [
+            json.dumps({"image": f"{n}.png", "question": "Q" * random.randrange(3000)}).encode()
+            for n in range(200)
+        ]
+        indexes.append(written(tmp_path, [*lines, b"", b'{"question": "none"}'], f"s{number}"))
+    codes = array("Q", [random.randrange(3) << SHIFT | random.randrange(201) for _ in range(2000)])
+    plain = taken(indexes, codes, insert, False)
+    assert taken(indexes, codes, insert, True) == plain
+    assert len(plain.splitlines()) == 2000
+    assert plain.count(b'"image": "up/') == (plain.count(b'"image"') if insert else 0)
+
+
+ROWS: list[tuple[bytes, bool]] = [
+    (b'{"image": "a/b.png", "question": "Q"}', True),
+    (b'{"question": "say \\"image\\": \\"x\\"", "image":"b.png"}', True),
+    (b'{ "image"\t:  "\xc3\xa4 b.png" }', True),
+    (b'{"image": "a\\u0062.png"}', True),
+    (b'{"image": "\\u002froot.png"}', False),
+    (b'{"image": "/root.png"}', False),
+    (b'{"image": "https://host/a.png"}', False),
+    (b'{"image": "file:///a.png"}', False),
+    (b'{"image": ["a.png"]}', False),
+    (b'{"image": "a.png", "meta": {"image": "b.png"}}', False),
+    (b'{"meta": {"image": "a.png"}, "image": "a.png"}', False),
+    (b'{"meta": {"image": "a.png"}, "im\\u0061ge": "a.png"}', False),
+    (b'{"image": "a.png", "video": "b.mp4"}', False),
+    (b'{"kind": "image", "image": "a.png"}', True),
+    (b'{"image": "a.png", "kind": "image"}', False),
+]
+
+
+@pytest.mark.parametrize(("row", "placed"), ROWS)
+def test_a_place_is_told_only_where_it_is_certain(tmp_path: Path, row: bytes, placed: bool) -> None:
+    index = written(tmp_path, [row])
+    assert (index.places[0] not in (LOOK, NOWHERE)) == placed
+    assert index.header.unplaced == (not placed)
+    line = taken([index], array("Q", [0]), b"up/", True)
+    assert json.loads(line) == json.loads(moved(row, 1))
+    if placed:
+        assert line.replace(b"up/", b"", 1) == row + b"\n"
+
+
+names = st.sampled_from(["image", "images", "video", "question", "meta"])
+values = st.recursive(
+    st.none()
+    | st.text('a/"\\:.ä\n😀', max_size=6)
+    | st.sampled_from(["a.png", "/a", "http://a", '"image": "a.png"']),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(row=st.dictionaries(names, values, max_size=4), spaced=st.booleans(), ascii_only=st.booleans())
+def test_every_placed_path_moves_as_the_format_moves_it(
+    row: dict[str, Any], spaced: bool, ascii_only: bool
+) -> None:
+    text = json.dumps(row, separators=None if spaced else (",", ":"), ensure_ascii=ascii_only)
+    line = text.encode()
+    decode = msgspec.json.Decoder(_Media).decode
+    place = _place(line, decode(line), decode)
+    if place == LOOK:
+        return
+    wanted = copy.deepcopy(row)
+    move(wanted, get("mmpr"), "up")
+    assert json.loads(line[:place] + b"up/" * (place != NOWHERE) + line[place:]) == wanted
+
+
+@pytest.mark.parametrize("name", sorted(_PLACED))
+def test_formats_whose_paths_are_placed_have_their_media_there(name: str) -> None:
+    """Whatever their reading finds in a row of known keys stands where the index looks."""
+    fmt = get(name)
+    media = {
+        "image": "a.png",
+        "images": ["b.png"],
+        "video": "c.mp4",
+        "videos": ["d.mp4"],
+        "audios": ["e.wav"],
+    }
+    row = {**{key: [] for key in fmt.content_keys}, **media, "img": "f.png", "other": {"image": "g.png"}}
+    try:
+        found = fmt.view(row).media
+    except BadRow:
+        pytest.skip("needs whole rows")
+    assert {one.field.partition("[")[0] for one in found} <= {"image", "video"}
+
+
+def test_a_file_that_became_shorter_is_told(tmp_path: Path) -> None:
+    index = written(tmp_path, [b'{"question": "Q"}', b'{"question": "R"}'])
+    index.path.write_bytes(index.path.read_bytes()[:20])
+    for compiled_part in (False, True):
+        with pytest.raises(PrefdataError, match=r"p\.jsonl: became shorter while it was read"):
+            taken([index], array("Q", [0, 1]), b"", compiled_part)
+
+
+def test_a_block_of_long_rows_finds_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "_BLOCK_BYTES", 100)
+    lines = [b'{"question": "%b"}' % (b"Q" * size) for size in (10, 1000, 5)]
+    index = written(tmp_path, lines)
+    assert taken([index], array("Q", [2, 1, 0]), b"", True) == b"\n".join([*lines[::-1], b""])
+
+
+@compiled
+def test_a_mixture_is_the_same_without_the_compiled_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {}
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        rows = [{"image": f"{n}.png", "question": f"{n}?", "chosen": "y", "rejected": "n"} for n in range(50)]
+        (tmp_path / name / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        entries[name] = {"root": name, "annotation": f"{name}/p.jsonl", "repeat_time": 1.5}
+    (tmp_path / "meta.json").write_text(json.dumps(entries))
+
+    def write(out: str) -> bytes:
+        cli.main(
+            ["mix", "write", str(tmp_path / "meta.json"), str(tmp_path / out), "-q"], standalone_mode=False
+        )
+        return (tmp_path / out / "part-00000-of-00001.jsonl").read_bytes()
+
+    first = write("one")
+    monkeypatch.setattr(gather, "_compiled", None)
+    assert write("two") == first
+    assert first.count(b'{"image": "a/') == first.count(b'{"image": "b/') == 75
