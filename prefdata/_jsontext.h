@@ -53,7 +53,7 @@ static int begins(text p, text end, const char *word) {
 }
 
 static text space(text p, text end) {
-    while (p < end && (*p == ' ' || *p == '\t' || *p == '\r'))
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'))
         p++;
     return p;
 }

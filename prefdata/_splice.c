@@ -1,9 +1,10 @@
 /* Rows of a known shape, copied into another shape without being decoded.
  *
- * Called by splice.py, which learns from the ordinary conversion what a row of certain keys becomes: literal bytes with
- * gaps for the values, a *template*. Here each line is matched against the templates; where its keys are a template's
- * and each value is of the kind that the template was learned for, the bytes of the values are copied into the gaps.
- * Every other line is handed back to be converted in the ordinary way. A value is copied only if it is sound JSON and
+ * Called by splice.py, which learns from the ordinary conversion what a row of a certain shape becomes. A *template* is
+ * both shapes: literal bytes with gaps for the values. Here each row is matched against the templates; where it has a
+ * template's literals (white space aside) and each value is of the kind that the template was learned for, the bytes of
+ * the values are copied into the gaps of the other side. Every other row is handed back to be converted in the ordinary
+ * way. A value is copied only if it is sound JSON and
  * nothing in it (a placeholder, a template token, blanks at its ends, a text equal to another one) could make the
  * ordinary conversion treat it otherwise than the texts the template was learned with.
  */
@@ -14,12 +15,12 @@
 
 #include "_jsontext.h"
 
-enum { MAX_KEYS = 32, MAX_GAPS = 64, MAX_TEMPLATES = 16, MAX_DEPTH = 32 };
+enum { MAX_VALUES = 32, MAX_GAPS = 64, MAX_TEMPLATES = 16, MAX_DEPTH = 32 };
 
 typedef struct {
     text start;
     size_t size;
-    int plain; /* no placeholder, token or escape that hides one; no blank at either end; not empty */
+    int plain; /* no placeholder, token or escape that hides one, no blank at either end, not empty, no JSON itself */
 } string;
 
 typedef struct {
@@ -28,10 +29,11 @@ typedef struct {
 } bytes;
 
 typedef struct {
-    int keys, gaps;
-    char kind[MAX_KEYS];
-    bytes key[MAX_KEYS], literal[MAX_GAPS + 1];
-    unsigned char gap[MAX_GAPS]; /* number of the key whose value stands there */
+    int values, gaps;
+    char kind[MAX_VALUES];
+    unsigned char same[MAX_VALUES]; /* number of the first value that is the same text, or its own */
+    bytes before[MAX_VALUES + 1], literal[MAX_GAPS + 1];
+    unsigned char gap[MAX_GAPS]; /* number of the value that stands there */
     size_t literals;             /* bytes of all literals */
 } template;
 
@@ -107,7 +109,8 @@ static text read_string(text p, text end, string *out) {
         p += size;
     }
     out->size = p - out->start;
-    out->plain &= out->size && !may_be_blank(out->start, out->size) && !may_be_blank(last, p - last);
+    out->plain &= out->size && *out->start != '{' && *out->start != '[' && !may_be_blank(out->start, out->size) &&
+                  !may_be_blank(last, p - last);
     return p + 1;
 }
 
@@ -149,22 +152,16 @@ static text skip(text p, text end, int depth) {
     return begins(p, end, "false") ? p + 5 : number(p, end);
 }
 
-#define PLACEHOLDER "<image>\\n"
-
 /* Read a value of a kind; what goes into the gaps is left in `out`. NULL: the row is for the ordinary conversion. */
 static text read_value(text p, text end, char kind, bytes *out) {
     string found;
     text next;
     out->start = p;
     switch (kind) {
-    case 'i': /* a text after a placeholder and a newline */
+    case 'i': /* the rest of a text whose beginning is in the template, quote and all */
     case 't': /* a text */
     case 'r': /* a reference to a file */
-        if (!begins(p, end, kind == 'i' ? "\"" PLACEHOLDER : "\""))
-            return NULL;
-        /* The last byte of the placeholder stands for the opening quote. */
-        p += kind == 'i' ? strlen(PLACEHOLDER) : 0;
-        next = read_string(p, end, &found);
+        next = kind == 'i' ? read_string(p - 1, end, &found) : *p == '"' ? read_string(p, end, &found) : NULL;
         if (!next || !found.plain)
             return NULL;
         if (kind == 'r' && (memchr(found.start, ':', found.size) || memchr(found.start, '\\', found.size)))
@@ -176,11 +173,8 @@ static text read_value(text p, text end, char kind, bytes *out) {
     case 'a': /* an array */
         next = *p == (kind == 'o' ? '{' : '[') ? skip(p, end, 0) : NULL;
         break;
-    case 'n': /* a number */
+    default: /* a number */
         next = number(p, end);
-        break;
-    default: /* a constant */
-        next = begins(p, end, kind == 'T' ? "true" : kind == 'F' ? "false" : "null") ? p + 4 + (kind == 'F') : NULL;
     }
     out->size = next ? next - p : 0;
     return next;
@@ -188,38 +182,45 @@ static text read_value(text p, text end, char kind, bytes *out) {
 
 /* ---- rows ---- */
 
-/* Match a line (with its newline) against a template; `values` are those of its keys. */
-static int match(text p, text end, const template *shape, bytes *values) {
-    p = space(p, end);
-    if (p >= end || *p++ != '{')
-        return 0;
-    for (int i = 0; i < shape->keys; i++) {
-        const bytes *key = &shape->key[i];
-        if (i) {
+/* Pass the bytes of a literal, with any white space between its tokens. Strings in it hold no quotes. */
+static text pass(text p, text end, const bytes *literal) {
+    if ((size_t)(end - p) >= literal->size && !memcmp(p, literal->start, literal->size))
+        return p + literal->size;
+    int inside = 0;
+    for (size_t i = 0; i < literal->size; i++) {
+        if (!inside)
             p = space(p, end);
-            if (p >= end || *p++ != ',')
-                return 0;
-        }
-        p = space(p, end);
-        if ((size_t)(end - p) < key->size + 3 || *p != '"' || memcmp(p + 1, key->start, key->size) ||
-            p[key->size + 1] != '"')
+        if (p >= end || *p != literal->start[i])
+            return NULL;
+        inside ^= *p++ == '"';
+    }
+    return p;
+}
+
+/* Whether two texts of a row are the same where those of the row that was learned from were not, or the reverse. */
+static int differs(const template *shape, const bytes *values, int i, int j) {
+    const bytes *a = &values[i], *b = &values[j];
+    if (shape->kind[i] != shape->kind[j] || !strchr("tir", shape->kind[i]))
+        return 0;
+    return (shape->same[i] == shape->same[j]) != (a->size == b->size && !memcmp(a->start, b->start, a->size));
+}
+
+/* Match a row against a template and find its values. */
+static int match(text p, text end, const template *shape, bytes *values) {
+    for (int i = 0; i <= shape->values; i++) {
+        if (!(p = pass(p, end, &shape->before[i])))
             return 0;
-        p = space(p + key->size + 2, end);
-        if (p >= end || *p++ != ':')
-            return 0;
-        p = space(p, end);
+        if (i == shape->values)
+            break;
+        if (shape->kind[i] != 'i')
+            p = space(p, end);
         if (p >= end || !(p = read_value(p, end, shape->kind[i], &values[i])))
             return 0;
-        if (shape->kind[i] == 't')
-            for (int j = 0; j < i; j++)
-                if (values[j].size == values[i].size && !memcmp(values[j].start, values[i].start, values[i].size))
-                    return 0;
+        for (int j = 0; j < i; j++)
+            if (differs(shape, values, i, j))
+                return 0;
     }
-    p = space(p, end);
-    if (p >= end || *p++ != '}')
-        return 0;
-    p = space(p, end);
-    return p < end && *p == '\n' && p + 1 == end;
+    return space(p, end) == end;
 }
 
 typedef struct {
@@ -275,35 +276,42 @@ static int read_bytes(PyObject *object, bytes *out) {
     return 1;
 }
 
-/* A template from (keys, kinds, literals, gaps). It borrows the bytes of the tuple. */
+/* Several pieces of bytes from a tuple of so many. */
+static int read_pieces(PyObject *object, Py_ssize_t count, bytes *out) {
+    if (!PyTuple_Check(object) || PyTuple_Size(object) != count)
+        return PyErr_SetString(PyExc_ValueError, "a template of unequal parts"), 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!read_bytes(PyTuple_GetItem(object, i), &out[i]))
+            return 0;
+    return 1;
+}
+
+/* A template from (before, kinds, same, literals, gaps). It borrows the bytes of the tuple. */
 static int read_template(PyObject *object, template *shape) {
-    PyObject *keys, *literals;
-    const char *kinds, *gaps;
-    Py_ssize_t kinds_size, gaps_size;
+    PyObject *before, *literals;
+    const char *kinds, *same, *gaps;
+    Py_ssize_t values, sames, count;
     if (!PyTuple_Check(object))
         return PyErr_SetString(PyExc_TypeError, "a template is a tuple"), 0;
-    if (!PyArg_ParseTuple(object, "OsOy#", &keys, &kinds, &literals, &gaps, &gaps_size))
+    if (!PyArg_ParseTuple(object, "Os#y#Oy#", &before, &kinds, &values, &same, &sames, &literals, &gaps, &count))
         return 0;
-    if (!PyTuple_Check(keys) || !PyTuple_Check(literals))
-        return PyErr_SetString(PyExc_TypeError, "keys and literals are tuples"), 0;
-    kinds_size = strlen(kinds);
-    shape->keys = PyTuple_Size(keys);
-    shape->gaps = gaps_size;
+    if (values > MAX_VALUES || count > MAX_GAPS || sames != values)
+        return PyErr_SetString(PyExc_ValueError, "a template that is too large"), 0;
+    if (!read_pieces(before, values + 1, shape->before) || !read_pieces(literals, count + 1, shape->literal))
+        return 0;
+    shape->values = (int)values;
+    shape->gaps = (int)count;
+    memcpy(shape->kind, kinds, values);
+    memcpy(shape->same, same, values);
+    memcpy(shape->gap, gaps, count);
+    for (int i = 0; i < shape->values; i++)
+        if (!shape->before[i].size)
+            return PyErr_SetString(PyExc_ValueError, "a value with nothing in front"), 0;
     shape->literals = 0;
-    if (shape->keys < 1 || PyTuple_Size(keys) > MAX_KEYS || gaps_size > MAX_GAPS || shape->keys != kinds_size ||
-        PyTuple_Size(literals) != gaps_size + 1)
-        return PyErr_SetString(PyExc_ValueError, "a template too large or of unequal parts"), 0;
-    for (int i = 0; i < shape->keys; i++) {
-        shape->kind[i] = kinds[i];
-        if (!read_bytes(PyTuple_GetItem(keys, i), &shape->key[i]))
-            return 0;
-    }
     for (int i = 0; i <= shape->gaps; i++) {
-        if (!read_bytes(PyTuple_GetItem(literals, i), &shape->literal[i]))
-            return 0;
         shape->literals += shape->literal[i].size;
-        if (i < shape->gaps && (shape->gap[i] = gaps[i]) >= shape->keys)
-            return PyErr_SetString(PyExc_ValueError, "a gap without a key"), 0;
+        if (i < shape->gaps && shape->gap[i] >= shape->values)
+            return PyErr_SetString(PyExc_ValueError, "a gap without a value"), 0;
     }
     return 1;
 }
@@ -311,7 +319,8 @@ static int read_template(PyObject *object, template *shape) {
 static PyObject *splice(PyObject *self, PyObject *args) {
     Py_buffer block;
     PyObject *given;
-    if (!PyArg_ParseTuple(args, "y*O!", &block, &PyTuple_Type, &given))
+    unsigned char separator;
+    if (!PyArg_ParseTuple(args, "y*O!b", &block, &PyTuple_Type, &given, &separator))
         return NULL;
     Py_ssize_t shapes = PyTuple_Size(given);
     template *all = calloc(MAX_TEMPLATES, sizeof *all);
@@ -322,13 +331,13 @@ static PyObject *splice(PyObject *self, PyObject *args) {
     for (Py_ssize_t i = 0; good && i < shapes; i++)
         good = read_template(PyTuple_GetItem(given, i), &all[i]);
     for (size_t lines = 0; good && p < end; lines++) {
-        text newline = memchr(p, '\n', end - p);
-        text next = newline ? newline + 1 : end;
-        bytes values[MAX_KEYS];
+        text stop = memchr(p, separator, end - p);
+        text next = stop ? stop + 1 : end;
+        bytes values[MAX_VALUES];
         /* Most rows of a file have the shape of the row before. */
-        int shape = shapes && match(p, next, &all[likely], values) ? likely : -1;
-        for (int i = 0; shape < 0 && i < shapes; i++)
-            if (i != likely && match(p, next, &all[i], values))
+        int shape = shapes && stop && match(p, stop, &all[likely], values) ? likely : -1;
+        for (int i = 0; stop && shape < 0 && i < shapes; i++)
+            if (i != likely && match(p, stop, &all[i], values))
                 shape = i;
         if (shape >= 0)
             good = put(&out, &all[likely = shape], values);
@@ -358,8 +367,8 @@ static PyObject *splice(PyObject *self, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"splice", splice, METH_VARARGS,
-     "splice(block, templates) -> (number of the template of each line, 255 for none; copied rows and (line, start, "
-     "end) of the others, in order): see splice.py."},
+     "splice(block, templates, separator) -> (number of the template of each row, 255 for none; copied rows and (row, "
+     "start, end) of the others, in order): see splice.py."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_splice", NULL, -1, methods, NULL, NULL, NULL, NULL};

@@ -13,8 +13,8 @@ from typing import Any
 
 from prefdata.arrays import BrokenArray
 from prefdata.atomic import atomic_writer
-from prefdata.containers import Container, parquet_rows, probe, raw_rows
-from prefdata.copying import copy_lines
+from prefdata.containers import Container, Raw, parquet_rows, probe, raw_rows
+from prefdata.copying import copy_elements, copy_lines
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.formats import Format, get, writable
 from prefdata.outcome import Options, Outcome, note
@@ -35,17 +35,19 @@ def convert(source: Path, target: Path, options: Options) -> Outcome:
     kind = kind_of(target, options.container, writer.container)
     work = RowWork(source, target, reader, writer, options, outcome, inline=kind == "parquet")
     # Extracting images writes files, and a limit counts rows: both take one row after another.
-    copied = available() and container == "jsonl" and options.limit is None and options.extract_images is None
+    one_by_one = options.limit is not None or options.extract_images is not None or container == "parquet"
     with atomic_writer(target) as stream, progress(f"convert to {options.to}") as bar:
         with sink(target, stream, kind) as out:
-            if copied and reader.uniform and out.end:
-                copy_lines(source, work, out, outcome, bar)
-            else:
+            if one_by_one or not (available() and reader.uniform and out.end):
                 for line, row in _rows(source, container, options, work, outcome):
                     for written in work.written(line, row):
                         out.add(written)
                         outcome.written += 1
                         bar.advance()
+            elif container == "jsonl":
+                copy_lines(source, reader, work, out, outcome, bar)
+            else:
+                copy_elements(_elements(source, outcome), reader, work, out, outcome, bar)
         outcome.sort()
         if not outcome.written:
             raise PrefdataError(_nothing(source, outcome), exit_code=EXIT_DATA)
@@ -91,19 +93,24 @@ def _rows(
     source: Path, container: Container, options: Options, work: RowWork, outcome: Outcome
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Readable rows up to the limit; what cannot be read is noted."""
-    try:
-        if container == "parquet":
-            for line, row in parquet_rows(source):
-                if outcome.read == options.limit:
-                    return
-                outcome.read += 1
-                yield line, row
-            return
-        for raw in raw_rows(source, container):
+    if container == "parquet":
+        for line, row in parquet_rows(source):
             if outcome.read == options.limit:
                 return
-            if (found := work.decoded(raw)) is not None:
-                yield raw.line, found
+            outcome.read += 1
+            yield line, row
+        return
+    for raw in _elements(source, outcome) if container == "json" else raw_rows(source, container):
+        if outcome.read == options.limit:
+            return
+        if (found := work.decoded(raw)) is not None:
+            yield raw.line, found
+
+
+def _elements(source: Path, outcome: Outcome) -> Iterator[Raw]:
+    """The elements of an array; where it is broken is noted."""
+    try:
+        yield from raw_rows(source, "json")
     except BrokenArray as error:
         if not error.harmless:
             outcome.read += 1

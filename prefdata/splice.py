@@ -1,13 +1,15 @@
 """Fast conversion: rows of a known shape are copied value by value, without being decoded or encoded.
 
-What a row becomes depends, for most rows, on its keys alone: the values only move. So the first row of every shape is
-converted with marks in place of its values, and where the marks come out is the *template* of that shape; `_splice.c`
-then fills templates with the bytes of other rows. The decision to question: the ordinary conversion stays the only
-description of every format, and what is copied is limited to values that it surely treats as it treated the marks
-(see `_splice.c`). Marks of several sorts must agree on the template, so a writer that looks into its texts has none.
-Without the compiled part every row takes the ordinary way, with the same result.
+What a row becomes depends, for most rows, on its shape alone - keys, roles, how often the prompt is repeated - and the
+values only move. So the first row of every shape is converted with marks in place of its values, and where the marks
+come out is the *template* of that shape; `_splice.c` then fills templates with the bytes of other rows. The decision to
+question: the ordinary conversion stays the only description of every format, and what is copied is limited to values
+that it surely treats as it treated the marks (see `_splice.c`). Marks of several sorts must agree on the template, so a
+format that looks into its texts has none. Without the compiled part every row takes the ordinary way, with the same
+result.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -22,20 +24,28 @@ except ImportError:
     _compiled = None
 
 # Limits of `_splice.c`.
-_MAX_TEMPLATES, _MAX_KEYS, _MAX_GAPS = 16, 32, 64
-# Shapes looked at; a file of ever new keys would be learned for ever.
-_MAX_TRIED = 256
+_MAX_TEMPLATES, _MAX_VALUES, _MAX_GAPS = 16, 32, 64
+# Rows looked at and shapes tried; a file of ever new keys would be learned for ever.
+_MAX_LOOKS, _MAX_TRIED = 2000, 256
 _NONE = 255
-_PLACED = "<image>\n"
+# Keys whose texts name a role or a kind, and more keys than those of rows whose texts are references.
+_NAMING = frozenset({"from", "role", "type"})
+_REFERENCES = MEDIA_KEYS | {"url", "path", "image_url", "video_url"}
+# Placeholders and blanks at the beginning of a text belong to the shape.
+_PLACED = re.compile(r"(?:(?:Image [0-9] )?<ImageHere>(?:; )?|<image>|<video>|<audio>|[ \n])+")
+_HOLE = "zq~hole~{:02}"
+_HOLES = re.compile(rb'"?zq~hole~\d\d"')
 
-Value = str | float | bool | None | dict[str, str] | list[str]
-# keys, their kinds, the literal pieces around the gaps, the number of the key whose value stands in each gap
-Template = tuple[tuple[bytes, ...], str, tuple[bytes, ...], bytes]
+Mark = str | float | dict[str, str] | list[str]
+Sort = Callable[[str, int], Mark]
+# The literals around the values, the kinds of the values, for each the first that is the same text; the literals of the
+# row that is written, and the number of the value in each of its gaps.
+Template = tuple[tuple[bytes, ...], bytes, bytes, tuple[bytes, ...], bytes]
 
 
 class Spliced(msgspec.Struct, frozen=True):
-    """Consecutive lines that were copied: the first and where it begins in the block, the rows they became, and the
-    template of each."""
+    """Consecutive rows that were copied: the number of the first and where it begins in the block, what they became,
+    and the template of each."""
 
     first: int
     start: int
@@ -44,50 +54,118 @@ class Spliced(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A line for the ordinary conversion, and where it stands in the block."""
+    """A row for the ordinary conversion: its number, and where it stands in the block."""
 
-    line: int
+    row: int
     start: int
     stop: int
 
 
-class Splicer:
-    """Learns templates from a conversion and fills them. `end` is what follows each row that is written."""
+class Shape:
+    """What is left of a row when its values are taken out."""
 
-    def __init__(self, convert: Callable[[dict[str, Any]], list[dict[str, Any]]], end: bytes) -> None:
-        self._convert, self._end = convert, end
-        self._tried: set[tuple[tuple[str, ...], str]] = set()
+    def __init__(self, row: dict[str, Any], content: frozenset[str]) -> None:
+        self._row, self._content = row, content
+        self.kinds = ""
+        self._texts: list[Any] = []
+        whole = msgspec.json.encode(self._fill(self._hole))
+        self.before = tuple(_HOLES.split(whole))
+        firsts = ((kind, self._texts[number]) for number, kind in enumerate(self.kinds))
+        self.same = bytes(self._first(kind, text) for kind, text in firsts) if self.small else b""
+
+    @property
+    def small(self) -> bool:
+        """Whether the shape fits into a template, and none of its keys needs an escape."""
+        return len(self.kinds) <= _MAX_VALUES and not any(b'\\"' in part for part in self.before)
+
+    def filled(self, marks: Sort) -> dict[str, Any]:
+        """The row with marks in place of its values."""
+        numbers = iter(range(len(self.kinds)))
+
+        def mark(kind: str, value: Any) -> Any:
+            number = next(numbers)
+            made = marks(kind, self.same[number])
+            return f"{_PLACED.match(value)[0]}{made}" if kind == "i" else made  # type: ignore[index]
+
+        filled: dict[str, Any] = self._fill(mark)
+        return filled
+
+    def _first(self, kind: str, text: Any) -> int:
+        return next(n for n, other in enumerate(self._texts) if self.kinds[n] == kind and other == text)
+
+    def _hole(self, kind: str, value: Any) -> str:
+        number = len(self.kinds)
+        self.kinds += kind
+        # Values that are no texts are never the same: each is its own first.
+        self._texts.append(value if kind in "tir" else number)
+        hole = _HOLE.format(number)
+        return f"{_PLACED.match(value)[0]}{hole}" if kind == "i" else hole  # type: ignore[index]
+
+    def _fill(self, give: Callable[[str, Any], Any]) -> Any:
+        def fill(value: Any, key: str, nested: bool) -> Any:
+            if value is None or isinstance(value, bool) or (nested and key in _NAMING):
+                return value
+            if isinstance(value, str):
+                placed = key not in _REFERENCES and _PLACED.match(value)
+                return give("r" if key in _REFERENCES else "i" if placed else "t", value)
+            if isinstance(value, int | float):
+                return give("n", value)
+            if not nested and key not in self._content:
+                return give("o" if isinstance(value, dict) else "a", value)
+            if isinstance(value, dict):
+                return {name: fill(item, name, True) for name, item in value.items()}
+            return [fill(item, key, True) for item in value]
+
+        return {key: fill(value, key, False) for key, value in self._row.items()}
+
+
+class Splicer:
+    """Learns templates from a conversion and fills them.
+
+    `content` are the keys of a row that its format reads; what others hold is carried as it is. `end` is what follows
+    each row that is written, `separator` the byte between rows that are read.
+    """
+
+    def __init__(
+        self,
+        convert: Callable[[dict[str, Any]], list[dict[str, Any]]],
+        content: frozenset[str],
+        end: bytes,
+        separator: bytes = b"\n",
+    ) -> None:
+        self._convert, self._content, self._end, self._separator = convert, content, end, separator[0]
+        self._looks = 0
+        self._tried: set[tuple[tuple[bytes, ...], str, bytes]] = set()
         self._templates: tuple[Template, ...] = ()
 
     def learn(self, row: dict[str, Any]) -> bool:
         """Look at a row that was converted the ordinary way; returns whether there is a new template."""
-        if len(self._templates) == _MAX_TEMPLATES or len(self._tried) == _MAX_TRIED or len(row) > _MAX_KEYS:
+        self._looks += 1
+        full = len(self._templates) == _MAX_TEMPLATES or len(self._tried) == _MAX_TRIED
+        if full or self._looks > _MAX_LOOKS:
             return False
-        shape = tuple(row), "".join(_kind(key, value) for key, value in row.items())
-        if shape in self._tried:
+        shape = Shape(row, self._content)
+        key = shape.before, shape.kinds, shape.same
+        if not shape.small or key in self._tried:
             return False
-        self._tried.add(shape)
-        found = [self._template(*shape, sort) for sort in _SORTS]
+        self._tried.add(key)
+        found = [self._template(shape, marks) for marks in _SORTS]
         if found[0] is None or any(other != found[0] for other in found):
             return False
         self._templates = (*self._templates, found[0])
         return True
 
-    def _template(self, keys: tuple[str, ...], kinds: str, sort: "Sort") -> Template | None:
+    def _template(self, shape: Shape, marks: Sort) -> Template | None:
         """The template by marks of one sort; None where the row is not written as exactly one row with every mark."""
-        marks = [sort(kind, number) for number, kind in enumerate(kinds)]
-        given = {
-            key: _PLACED + str(mark) if kind == "i" else mark
-            for key, kind, mark in zip(keys, kinds, marks, strict=True)
-        }
-        written = self._convert(given)
+        written = self._convert(shape.filled(marks))
         if len(written) != 1:
             return None
         line = msgspec.json.encode(written[0]) + self._end
         places: list[tuple[int, int, int]] = []
-        for number, (kind, mark) in enumerate(zip(kinds, marks, strict=True)):
-            if kind in "TFN":
+        for number, kind in enumerate(shape.kinds):
+            if shape.same[number] != number:
                 continue
+            mark = marks(kind, number)
             data = msgspec.json.encode(mark)
             data = data[1:-1] if isinstance(mark, str) else data
             at = line.find(data)
@@ -101,22 +179,22 @@ class Splicer:
             return None
         edges = [0, *(edge for start, stop, _ in places for edge in (start, stop)), len(line)]
         literals = tuple(line[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True))
-        names = tuple(msgspec.json.encode(key)[1:-1] for key in keys)
-        return names, kinds, literals, bytes(number for *_, number in places)
+        gaps = bytes(number for *_, number in places)
+        return shape.before, shape.kinds.encode(), shape.same, literals, gaps
 
     def __call__(self, block: bytes) -> Iterator[Spliced | Left]:
-        """The lines of a block, in order."""
-        used, items = _compiled.splice(block, self._templates)
-        line = start = 0
+        """The rows of a block, in order."""
+        used, items = _compiled.splice(block, self._templates, self._separator)
+        row = start = 0
         for item in items:
             if isinstance(item, bytes):
-                stop = used.find(_NONE, line)
+                stop = used.find(_NONE, row)
                 stop = len(used) if stop < 0 else stop
-                yield Spliced(line, start, item, used[line:stop])
-                line = stop
+                yield Spliced(row, start, item, used[row:stop])
+                row = stop
             else:
                 yield Left(*item)
-                line, start = item[0] + 1, item[2]
+                row, start = item[0] + 1, item[2]
 
 
 def available() -> bool:
@@ -124,31 +202,18 @@ def available() -> bool:
     return _compiled is not None
 
 
-def _kind(key: str, value: object) -> str:
-    """The kind of a value, a letter of `_splice.c`."""
-    if isinstance(value, str):
-        return "r" if key in MEDIA_KEYS else "i" if value.startswith(_PLACED) else "t"
-    if isinstance(value, bool) or value is None:
-        return "N" if value is None else "T" if value else "F"
-    return "o" if isinstance(value, dict) else "a" if isinstance(value, list) else "n"
-
-
-Sort = Callable[[str, int], Value]
-
-
 def _marks(text: str, size: float) -> Sort:
     """Marks of one sort: `text` and `size` hold what is common to all of them."""
 
-    def mark(kind: str, number: int) -> Value:
-        said = text.format(number=f"{number:02}")
+    def mark(kind: str, number: int) -> Mark:
         name = f"zq{number:02}k"
-        named: dict[str, Value] = {
+        others: dict[str, Mark] = {
             "o": {name: name},
             "a": [name],
             "n": size + number,
             "r": f"{name}/{name}.p",
         }
-        return {"T": True, "F": False, "N": None}.get(kind, named.get(kind, said))
+        return others.get(kind, text.format(number=f"{number:02}"))
 
     return mark
 

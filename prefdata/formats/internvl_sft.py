@@ -10,6 +10,7 @@ class InternvlSft(Chat):
 
     id = "internvl-sft"
     title = "InternVL chat conversations"
+    uniform = True
     holds = Holds(turns=True, system=False, literal_in_answer=False, turn_keys=FROM_VALUE)
     sample = (
         '{"id":0,"image":["a.jpg","b.jpg"],"conversations":[{"from":"human","value":"<image>\\n<image>\\nDiffer?"},'

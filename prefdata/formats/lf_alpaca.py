@@ -53,6 +53,7 @@ class LfAlpaca(Format):
     row = Row
     marker = "<image>"
     container = "json"
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

@@ -73,6 +73,7 @@ class LfSharegpt(Format):
     row = Row
     marker = "<image>"
     container = "json"
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

@@ -13,6 +13,7 @@ class Llava(Chat):
     id = "llava"
     title = "LLaVA conversations"
     container = "json"
+    uniform = True
     holds = Holds(turns=True, system=False, literal_in_answer=False, turn_keys=FROM_VALUE)
     sample = (
         '[{"id":"x1","image":"coco/1.jpg","conversations":[{"from":"human","value":"<image>\\nWhat is it?"},'

@@ -30,6 +30,7 @@ class OpenAI(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("conversation",)
     row = Row
     marker = None
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

@@ -28,6 +28,7 @@ class Povid(TwoChats):
     sides: ClassVar[tuple[str, str]] = ("conversations", "rejected_conversations")
     roles = ROLES
     writes = False
+    uniform = True
     holds = Holds(turns=True, system=False, images="one")
     content_keys = frozenset({"conversations", "rejected_conversations", "image"})
     sample = (

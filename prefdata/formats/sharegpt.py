@@ -48,6 +48,7 @@ class ShareGpt(Format):
     row = Row
     marker = None
     container = "json"
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

@@ -48,6 +48,7 @@ class Swift(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("pair", "conversation", "labelled answer")
     row = Row
     marker = "<image>"
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

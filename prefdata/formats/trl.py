@@ -57,6 +57,7 @@ class Trl(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("pair", "labelled answer", "conversation")
     row = Row
     marker = None
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

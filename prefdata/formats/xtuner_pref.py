@@ -36,6 +36,7 @@ class XtunerPref(Format):
     kinds: ClassVar[tuple[Kind, ...]] = ("pair",)
     row = Row
     marker = None
+    uniform = True
     holds = Holds(
         turns=True,
         system=True,

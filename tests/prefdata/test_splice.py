@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from prefdata import blocks, splice
+from prefdata import blocks, copying, splice
 from prefdata import convert as conversion
 from prefdata.convert import convert
 from prefdata.errors import PrefdataError
-from prefdata.formats import get, writable
+from prefdata.formats import CannotHold, get, writable
 from prefdata.outcome import Options, Outcome
+from prefdata.records import Record
+from tests.prefdata.formats.test_every_pair import agents, two_sided
+from tests.prefdata.formats.test_round_trips import records
 
 pytestmark = pytest.mark.skipif(not splice.available(), reason="built without a C compiler")
 
@@ -98,10 +103,11 @@ GOOD = {"image": "a.png", "question": "<image>\nHow long?", "chosen": "3 cm", "r
 
 @pytest.fixture(autouse=True, scope="module")
 def small_blocks() -> Iterator[None]:
-    """A line to a block, so that what was learned from one row is used for the next."""
-    before, blocks._BLOCK_BYTES = blocks._BLOCK_BYTES, 1
+    """A row to a block, so that what was learned from one is used for the next."""
+    before = blocks._BLOCK_BYTES
+    blocks._BLOCK_BYTES = copying._BLOCK_BYTES = 1
     yield
-    blocks._BLOCK_BYTES = before
+    blocks._BLOCK_BYTES = copying._BLOCK_BYTES = before
 
 
 def both(folder: Path, given_rows: bytes, options: Options) -> list[tuple[Outcome | str, Any]]:
@@ -132,7 +138,7 @@ def both(folder: Path, given_rows: bytes, options: Options) -> list[tuple[Outcom
     spaced=st.booleans(),
     options=st.fixed_dictionaries({"verify": st.booleans(), "on_loss": st.sampled_from(["warn", "error"])}),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_both_ways_agree(
     tmp_path_factory: pytest.TempPathFactory,
     some: list[dict[str, Any]],
@@ -163,7 +169,7 @@ def _plain(key: str, value: Any) -> Any:
 
 
 @given(row=rows, spoil=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_damaged_lines_agree(
     tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any], spoil: st.DataObject
 ) -> None:
@@ -195,12 +201,48 @@ def test_damaged_lines_agree(
 @example(b'{"question":"', GOOD)
 @example(b'{"image":"a", "question":"<image>\\n', GOOD)
 @example(b'{"image":"a","question":"<image>\\nx\\ud83d\\u', GOOD)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes(block: bytes, row: dict[str, Any]) -> None:
-    learned = splice.Splicer(lambda row: [row], b"\n")
+    learned = splice.Splicer(lambda row: [row], frozenset({"image"}), b"\n")
     learned.learn(row)
     lines = sum(len(item.templates) if isinstance(item, splice.Spliced) else 1 for item in learned(block))
     assert lines == len(list(blocks.lines_of(block)))
+
+
+@given(
+    reader=st.sampled_from([name for name in writable() if get(name).uniform]),
+    writer=st.sampled_from(writable()),
+    some=st.lists(st.one_of(records(), agents(), two_sided()), min_size=2, max_size=5),
+    verify=st.booleans(),
+    array=st.sampled_from([None, 0, 2]),
+)
+@settings(max_examples=120, deadline=None)
+def test_every_pair_of_formats(
+    tmp_path_factory: pytest.TempPathFactory,
+    reader: str,
+    writer: str,
+    some: list[Record],
+    verify: bool,
+    array: int | None,
+) -> None:
+    lines = []
+    for record in some:
+        with suppress(CannotHold):
+            row = get(reader).from_record(record).row
+            plain = splice.Shape(row, get(reader).content_keys).filled(_ordinary)
+            lines += [msgspec.json.encode(one) + b"\n" for one in (plain, row, plain)]
+    assume(lines)
+    options = Options(to=writer, source=reader, container="jsonl", verify=verify)
+    data = b"".join(lines)
+    if array is not None:
+        data = b"[" + b",".join(msgspec.json.format(line.strip(), indent=array) for line in lines) + b"]"
+    first, second = both(tmp_path_factory.mktemp("pair"), data, options)
+    assert first == second
+
+
+def _ordinary(kind: str, number: int) -> splice.Mark:
+    others: dict[str, splice.Mark] = {"o": {"a": "b"}, "a": ["b"], "n": 3, "r": f"{number}.png"}
+    return others.get(kind, f"Number {number}: a sentence.")
 
 
 def test_ordinary_rows_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
