@@ -25,6 +25,7 @@ typedef struct {
     size_t size, characters;
     int images; /* `<image` */
     int doubtful;
+    int styled; /* a line begins as Markdown does */
 } string;
 
 /* ---- keys: multiply and fold, 16 bytes at a time ---- */
@@ -111,10 +112,27 @@ static int begins(text p, text end, const char *word) {
 static const unsigned char OUR_ESCAPES[256] = {
     ['n'] = 1, ['t'] = 1, ['"'] = 1, ['\\'] = 1, ['r'] = 1, ['b'] = 1, ['f'] = 1};
 
+/* Whether a line begins with a mark of Markdown: a heading, an item, bold, a table, code (as in rules/length.py). */
+static int is_styled(text p, text end) {
+    text first = p;
+    if (end - p < 4)
+        return 0; /* a row goes on for three bytes after its last text */
+    while (p - first < 2 && *p >= '0' && *p <= '9')
+        p++;
+    if (p > first)
+        return p[0] == '.' && p[1] == ' ';
+    if (*p == '#')
+        return p[1] == '#' || p[1] == ' ';
+    if (*p == '-' || *p == '*')
+        return p[1] == ' ' || p[1] == '*';
+    return *p == '|' || begins(p, end, "```");
+}
+
 /* Read the string whose opening quote is at p. Returns what follows its closing quote, NULL if it is not sound. */
 static text read_string(text p, text end, string *out) {
     out->start = ++p;
     out->images = out->doubtful = 0;
+    out->styled = is_styled(p, end);
     size_t extra = 0; /* bytes that are not characters of their own */
     for (;;) {
         p = special(p, end);
@@ -141,6 +159,7 @@ static text read_string(text p, text end, string *out) {
                 extra++;
                 p += 2;
             } while (p < end && *p == '\\');
+            out->styled |= p[-1] == 'n' && is_styled(p, end);
         } else {
             if (c == '<') {
                 if (begins(p, end, "<image"))
@@ -516,7 +535,7 @@ static PyObject *scan(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*Kp", &block, &place, &want_images))
         return NULL;
     numbers keys = {0}, places = {0};
-    size_t lines = 0, longer = 0, shorter = 0, equal = 0;
+    size_t lines = 0, longer = 0, shorter = 0, equal = 0, styled[2] = {0};
     Py_ssize_t first_image = -1;
     PyObject *closer = PyList_New(0), *images = PyList_New(0), *result = NULL;
     text begin = block.buf, end = begin + block.len, p = begin;
@@ -546,14 +565,17 @@ static PyObject *scan(PyObject *self, PyObject *args) {
             longer += a->characters > b->characters;
             shorter += a->characters < b->characters;
             equal += a->characters == b->characters;
+            styled[0] += a->styled;
+            styled[1] += b->styled;
         } else
             good = append(closer, Py_BuildValue("(nnn)", (Py_ssize_t)lines, p - begin, next - begin));
         p = next;
     }
     if (good)
-        result = Py_BuildValue("(ny#y#OOnnnn)", (Py_ssize_t)lines, keys.items ? (char *)keys.items : "", (Py_ssize_t)(keys.count * 8),
+        result = Py_BuildValue("(ny#y#OOnnnnnn)", (Py_ssize_t)lines, keys.items ? (char *)keys.items : "", (Py_ssize_t)(keys.count * 8),
                                places.items ? (char *)places.items : "", (Py_ssize_t)(places.count * 8), closer, images, first_image,
-                               (Py_ssize_t)longer, (Py_ssize_t)shorter, (Py_ssize_t)equal);
+                               (Py_ssize_t)longer, (Py_ssize_t)shorter, (Py_ssize_t)equal,
+                               (Py_ssize_t)styled[0], (Py_ssize_t)styled[1]);
     else if (!PyErr_Occurred())
         PyErr_NoMemory();
     free(keys.items);

@@ -5,6 +5,7 @@ process can run it over any byte range.
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,7 @@ from prefdata.arrays import BrokenArray
 from prefdata.blocks import Block, lines_of
 from prefdata.containers import Raw
 from prefdata.findings import Chosen, Hit
-from prefdata.formats.base import Format, Signature
+from prefdata.formats.base import Format, Signature, Turn
 from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, repetition, row_hits, syntax
@@ -100,14 +101,15 @@ class FileCheck:
         wanted: Chosen,
         keep: int,
         tokens: "TokenCheck | None" = None,
+        ratio: length.Ratio | None = None,
     ) -> None:
         self._format, self._checker, self.tally = fmt, checker, tally
         self._wanted, self._keep = wanted, keep
         self._decode = msgspec.json.Decoder(fmt.row).decode
         self._pairs = "pair" in fmt.kinds
         # Counting tokens takes the whole row, so nothing is accepted before.
-        self._tokens = tokens
-        self._scan = SCANNERS.get(fmt.id) if tokens is None else None
+        self._tokens, self._ratio = tokens, ratio
+        self._scan = SCANNERS.get(fmt.id) if tokens is None and ratio is None else None
         # Keys of media, whose near misses the struct would skip.
         self._media = [name for name in fmt.row.__struct_fields__ if name in syntax.LISTS]
         self._harmless: set[bytes] = set()
@@ -140,16 +142,14 @@ class FileCheck:
         closer: list[tuple[int, int, int]],
         references: list[tuple[int, str]],
         text_at: int,
-        longer: int,
-        shorter: int,
-        equal: int,
+        *lengths: int,
     ) -> None:
         """Take over what the compiled scanner accepted, and look at the rest."""
         tally = self.tally
         tally.lines += lines
         tally.rows += len(keys) // 8
         tally.duplicates.add_packed(keys, places)
-        tally.lengths.add(length.Lengths(longer, shorter, equal))
+        tally.lengths.add(length.Lengths(*lengths))
         if text_at >= 0:
             tally.firsts.setdefault("text", first + text_at)
         tally.references += len(references)
@@ -180,7 +180,7 @@ class FileCheck:
             self.explain(raw)
             return
         self.tally.rows += 1
-        self._count_in(row, signature, raw.line)
+        self._count_in(row, signature, signature[2:], raw.line)
         references = self._format.images(row)
         if references:
             places = _places(references)
@@ -224,7 +224,8 @@ class FileCheck:
         view = self._format.view(row)
         if not hits:
             strict = msgspec.convert(row, self._format.row)
-            self._count_in(strict, self._format.signature(strict), line)
+            sides = [_text(view.chosen), _text(view.rejected)] if view.kind == "pair" else ["", ""]
+            self._count_in(strict, self._format.signature(strict), sides, line)
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
         counted = self._tokens.check(view) if self._tokens is not None and not hits else ()
@@ -236,17 +237,13 @@ class FileCheck:
             if hit in hits or not told_already:
                 self._hit(line, hit)
 
-    def _count_in(self, row: Any, signature: Signature, line: int) -> None:
+    def _count_in(self, row: Any, signature: Signature, sides: Sequence[str], line: int) -> None:
         """What whole-file rules need of a row that has its format's shape."""
         self.tally.duplicates.add(signature, line)
-        if self._pairs and signature[3]:
-            longer = len(signature[2]) - len(signature[3])
-            if longer > 0:
-                self.tally.lengths.longer += 1
-            elif longer < 0:
-                self.tally.lengths.shorter += 1
-            else:
-                self.tally.lengths.equal += 1
+        if self._pairs and sides[1]:
+            self.tally.lengths.count(*sides)
+            for hit in self._ratio.hits(*sides) if self._ratio is not None else ():
+                self._hit(line, hit)
         found = getattr(row, "image", None)
         if (kind := _IMAGE_TYPES.get(type(found))) is not None:
             self._first(kind, line)
@@ -285,6 +282,10 @@ class FileCheck:
 
 _IMAGE_TYPES: dict[type, str] = {str: "text", list: "list"}
 _NEED_ALL_TURNS = frozenset({"PD102", "PD103", "PD106", "PD206"})
+
+
+def _text(turns: list[Turn]) -> str:
+    return "".join(turn.text for turn in turns)
 
 
 def _places(references: str | list[str]) -> list[tuple[str, str]]:

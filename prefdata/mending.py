@@ -130,7 +130,7 @@ def _judge(
     chosen = Chosen(options.select, options.ignore)
     checker = ImageChecker(options.image_root, path.parent, options.images)
     tokens = token_check(options.tokens, options.image_root, path.parent)
-    check = FileCheck(get(format_id), checker, tally, chosen, ALL, tokens)
+    check = FileCheck(get(format_id), checker, tally, chosen, ALL, tokens, options.ratio)
     bad: dict[int, list[Hit]] = {}
     for _ in _checked(path, container, check, left_out):
         for number, hit in tally.hits:

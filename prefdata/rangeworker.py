@@ -19,7 +19,7 @@ from prefdata.findings import Chosen, Hit
 from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.rules.image import ImageChecker
-from prefdata.rules.length import Lengths
+from prefdata.rules.length import Lengths, Ratio
 
 if TYPE_CHECKING:
     from prefdata.rules.tokens import TokenCheck
@@ -55,6 +55,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     stop: int
     tokens: TokenLimit | None = None
+    ratio: Ratio | None = None
 
 
 Checkers = tuple[ImageChecker, "TokenCheck | None"]
@@ -79,7 +80,7 @@ def check(work: Range, checker: ImageChecker, tokens: "TokenCheck | None" = None
     """The tally of one range."""
     tally = Tally()
     checking = FileCheck(
-        get(work.format), checker, tally, Chosen(work.select, work.ignore), work.keep, tokens
+        get(work.format), checker, tally, Chosen(work.select, work.ignore), work.keep, tokens, work.ratio
     )
     with open(work.path, "rb") as stream:
         for block in blocks(stream, work.start, work.stop):

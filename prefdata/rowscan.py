@@ -16,8 +16,9 @@ import msgspec
 from prefdata.formats.base import Signature
 
 Scanned = tuple[
-    int, bytes, bytes, list[tuple[int, int, int]], list[tuple[int, str]], int, int, int, int
-]  # lines, keys, places, (line, start, end) to look at, (line, reference), first line with one, longer, shorter, equal
+    int, bytes, bytes, list[tuple[int, int, int]], list[tuple[int, str]], int, int, int, int, int, int
+]
+# lines, keys, places, (line, start, end) to look at, (line, reference), first line with one, then what `Lengths` counts
 # Keys are looked through in slices of this many at most, so that the set stays small beside the arrays.
 _SLICE = 500_000
 _MASK = 0xFFFF_FFFF_FFFF_FFFF

@@ -31,7 +31,7 @@ from prefdata.rangeworker import Checkers, Range, TokenLimit, token_check
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
-from prefdata.rules.length import Lengths
+from prefdata.rules.length import Lengths, Ratio
 from prefdata.sniff import sniff
 
 # Findings of each code kept with their places unless told otherwise, and a number that keeps all.
@@ -41,7 +41,8 @@ ALL = 1 << 62
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to validate. `keep` is how many findings of each code are kept with their places (all are counted),
-    `workers` the number of processes (None: all cores for large files), `tokens` a limit that rows must stay within."""
+    `workers` the number of processes (None: all cores for large files), `tokens` a limit that rows must stay within,
+    `ratio` how much the lengths of two answers may differ."""
 
     format: str | None = None
     images: Tier = "header"
@@ -51,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keep: int = KEPT
     workers: int | None = None
     tokens: TokenLimit | None = None
+    ratio: Ratio | None = None
 
 
 class FileReport(msgspec.Struct, kw_only=True):
@@ -174,7 +176,9 @@ class _Work:
         tally = Tally()
         checker = ImageChecker(root, path.parent, self.options.images)
         tokens = token_check(self.options.tokens, root, path.parent)
-        check = FileCheck(get(format_id), checker, tally, self.wanted, self.options.keep, tokens)
+        check = FileCheck(
+            get(format_id), checker, tally, self.wanted, self.options.keep, tokens, self.options.ratio
+        )
         if probed.container == "jsonl":
             self._lines(path, probed.compressed, format_id, root, number, check, (checker, tokens))
         else:
@@ -215,7 +219,7 @@ class _Work:
                 whole = Range(
                     path=str(path), format=format_id, root=str(root) if root is not None else None,
                     tier=self.options.images, select=self.options.select, ignore=self.options.ignore,
-                    keep=self.options.keep, tokens=self.options.tokens, start=0, stop=size,
+                    keep=self.options.keep, tokens=self.options.tokens, ratio=self.options.ratio, start=0, stop=size,
                 )  # fmt: skip
                 for work, part in over_processes(whole, workers, own):
                     check.tally.merge(part, number)

@@ -53,6 +53,19 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Annotated[int, Meta(ge=1)] | None, Meta(description="Tokens that a trainer will keep of a row.")
     ] = None
     max_tiles: Annotated[int, Meta(ge=1, le=64, description="Most tiles of an image, for --max-length.")] = 12
+    max_length_ratio: Annotated[
+        Annotated[float, Meta(gt=1)] | None,
+        Meta(
+            description="Name pairs whose one answer is more than so many times as long as the other.",
+            extra={"metavar": "R"},
+        ),
+    ] = None
+    min_length_gap: Annotated[
+        int,
+        Meta(
+            ge=0, description="For --max-length-ratio: pairs that differ by fewer characters are let through."
+        ),
+    ] = 100
     fix: Annotated[
         bool,
         Meta(
@@ -99,6 +112,7 @@ def command(config: ValidateConfig) -> int:
     """
     from prefdata.outputs import rendered
     from prefdata.rangeworker import TokenLimit
+    from prefdata.rules.length import Ratio
     from prefdata.validate import ALL, KEPT, Options, validate
 
     if not config.paths:
@@ -118,6 +132,7 @@ def command(config: ValidateConfig) -> int:
         keep=ALL if config.max_findings == 0 else max(KEPT, config.max_findings or 0),
         workers=config.workers,
         tokens=tokens,
+        ratio=Ratio(config.max_length_ratio, config.min_length_gap) if config.max_length_ratio else None,
     )
     _check_fix(config)
     inputs = [Path(path) for path in config.paths]

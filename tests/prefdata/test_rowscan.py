@@ -31,6 +31,7 @@ WORDS = (
         "<think>",
         "</think>",
     ),
+    *("\n- ", "\n1. ", "\n12. ", "\n# ", "\n|", "\n```", "\n**", "# ", "1"),
     *("unable to directly view images", "not able to see photos", "cannot be seen", " not ", "AI"),
     *(
         " ",
@@ -158,7 +159,7 @@ def test_ordinary_rows_are_accepted() -> None:
         )
         + b"\n"
     )
-    lines, keys, _, closer, references, first, longer, shorter, equal = SCANNERS["mmpr"](data * 3, 1, True)
+    lines, keys, _, closer, references, first, *lengths = SCANNERS["mmpr"](data * 3, 1, True)
     assert (lines, len(keys), closer) == (3, 24, [])
     assert references == [(0, "a/b.png"), (1, "a/b.png"), (2, "a/b.png")]
-    assert (first, longer, shorter, equal) == (0, 3, 0, 0)
+    assert (first, lengths) == (0, [3, 0, 0, 0, 0])

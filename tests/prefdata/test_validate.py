@@ -9,6 +9,7 @@ from PIL import Image
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import load
 from prefdata.rangeworker import TokenLimit
+from prefdata.rules.length import Ratio
 from prefdata.validate import Options, Report, validate
 
 GOOD = b'{"question":"Q?","chosen":"a","rejected":"b"}\n'
@@ -404,3 +405,37 @@ def test_a_misspelt_image_is_not_told_as_a_placeholder_too_many(tmp_path: Path) 
     file = tmp_path / "rows.jsonl"
     file.write_text('{"imgae":"a.png","question":"<image>Area?","chosen":"6","rejected":"8"}\n')
     assert validate([file], Options(format="mmpr")).counts == {"PD023": 1}
+
+
+def test_markdown_on_one_side_is_told(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"{i}?", "chosen": f"Look:\n- {i}" + " " * (i % 2), "rejected": f"Look at {i + 1}"}
+        for i in range(200)
+    ]
+    for format_id, name in (("mmpr", "question"), ("trl", "prompt")):
+        file = tmp_path / f"{format_id}.jsonl"
+        file.write_text(
+            "".join(json.dumps({name: row.pop("question"), **row}) + "\n" for row in map(dict, rows))
+        )
+        found = [each for each in validate([file], Options()).findings if each.code == "PD605"]
+        assert "100% of the chosen and 0% of the rejected answers of 200 pairs" in found[0].message
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_answers_of_very_different_length_are_told_on_request(tmp_path: Path, workers: int) -> None:
+    rows = [
+        {"question": "1?", "chosen": "six", "rejected": "seven " + "abc def " * 20},
+        {"question": "2?", "chosen": "six", "rejected": "seven of them"},
+        {
+            "question": "3?",
+            "chosen": "six of them and " + "one more " * 3,
+            "rejected": "seven of them or ten",
+        },
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [
+        [each.line for each in validate([file], Options(workers=workers, ratio=ratio)).findings]
+        for ratio in (None, Ratio(3, 100), Ratio(3))
+    ]
+    assert lines == [[], [1], [1, 2]]
