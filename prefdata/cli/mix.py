@@ -13,8 +13,11 @@ from prefdata.errors import PrefdataError
 from prefdata.progress import say
 
 if TYPE_CHECKING:
-    from prefdata.mixtures import Mixture
+    from collections.abc import Callable
+
+    from prefdata.mixtures import Mixture, Source
     from prefdata.mixtures.index import Index
+    from prefdata.mixtures.plan import Plan
 
 
 class _Group(Command, click.Group):
@@ -48,6 +51,10 @@ class Drawn(Common, kw_only=True, frozen=True, forbid_unknown_fields=True):
         Compat | None,
         Meta(description="The original loader's arithmetic, defects included, for comparisons."),
     ] = None
+    batch_size: Annotated[
+        int,
+        Meta(ge=1, description="With --compat xcomposer: the original's --batch_size, rows of each draw."),
+    ] = 1
 
 
 class PlanConfig(Drawn, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +124,7 @@ prefdata mix convert data.txt meta.json --to meta
 )
 def plan_command(config: PlanConfig) -> int:
     """Say what an epoch will hold of each source: the same rows that `mix write` writes and `train` trains on."""
-    from prefdata.mixtures.plan import make_plan, table
+    from prefdata.mixtures.plan import table
 
     mixture, indexes = _opened(config)
     counter = None
@@ -125,9 +132,7 @@ def plan_command(config: PlanConfig) -> int:
         from prefdata.mixtures.tokens import row_tokens
 
         counter = row_tokens(config.tokenizer, config.max_tiles)
-    plan = make_plan(
-        mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat, tokens=counter
-    )
+    plan = _planned(config, mixture, indexes, counter)
     click.echo(msgspec.json.encode(plan) if config.output_format == "json" else table(plan))
     return 0
 
@@ -151,12 +156,12 @@ def write_command(config: WriteConfig) -> int:
     from prefdata.mixtures import epoch
     from prefdata.mixtures.materialise import write_epoch
     from prefdata.mixtures.outputs import refuse_own_inputs
-    from prefdata.mixtures.plan import make_plan
 
     mixture, indexes = _opened(config)
     refuse_own_inputs(Path(config.out), _inputs(config, mixture))
-    plan = make_plan(mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat)
-    drawn = epoch(mixture, config.seed, config.epoch, [len(index) for index in indexes], config.compat)
+    plan = _planned(config, mixture, indexes)
+    rows = [len(index) for index in indexes]
+    drawn = epoch(mixture, config.seed, config.epoch, rows, config.compat, config.batch_size)
     if config.container == "parquet":
         from prefdata.mixtures.parquet import write_parquet
 
@@ -202,6 +207,24 @@ def convert_command(config: ConvertConfig) -> int:
 
 for _action in (plan_command, write_command, convert_command):
     command.add_command(_action)
+
+
+def _planned(
+    config: Drawn,
+    mixture: "Mixture",
+    indexes: "list[Index]",
+    tokens: "Callable[[Source, Index], float] | None" = None,
+) -> "Plan":
+    from prefdata.mixtures.plan import make_plan
+
+    if config.batch_size > 1 and config.compat != "xcomposer":
+        raise PrefdataError(
+            f"--batch-size {config.batch_size}: goes with --compat xcomposer only; leave it out."
+        )
+    return make_plan(
+        mixture, indexes, seed=config.seed, number=config.epoch, compat=config.compat, batch=config.batch_size,
+        tokens=tokens,
+    )  # fmt: skip
 
 
 def _inputs(config: Common, mixture: "Mixture") -> list[Path]:

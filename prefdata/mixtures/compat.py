@@ -1,13 +1,15 @@
 """The original loaders' arithmetic and draws, defects included, for A/B comparisons. Never the default.
 
-internvl   MPO trainer: below 1 a fixed random subset of int(n*r) rows; above 1 int(r) copies (1.5 acts as 1)
+internvl   pairs (MPO trainer): below 1 a fixed random subset of int(n*r) rows; above 1 int(r) copies (1.5 acts as 1);
+           conversations (SFT trainer): below 1 the *first* int(n*r) rows; above 1 a whole number or an error
 xcomposer  int(float(k)*1000) rows (32.3 gives 32299), topped up *with* replacement; of two entries of one path the
-           second wins; then every draw of an epoch is with replacement, by the reward loader's fixed cycle of two
-           image rows and one text row, so that about 63 % of the rows are seen
+           second wins; then every draw of an epoch is with replacement and gives B (`--batch_size`) rows of one source,
+           so that about 63 % of the rows are seen. Whether the source has images is decided by a fixed cycle of draws:
+           for pairs (reward trainer) two with and one without, for conversations (SFT trainer) B with and B+1 without
 xtuner     below 1 int(n*r) rows; above 1 int(r) copies (3.5 acts as 3)
 
-All draw once and keep that subset for every epoch. The originals seed nothing (or differ by rank); here the seed
-decides, so that two comparisons agree.
+The mixture's rows say which trainer is meant. All draw once and keep that subset for every epoch. The originals seed
+nothing (or differ by rank); here the seed decides, so that two comparisons agree.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +24,8 @@ from prefdata.mixtures.model import Mixture, Source
 _IMAGE_CYCLE = (True, True, False)
 
 
-def compat_want(source: Source, have: int, compat: Compat) -> int:
-    """How many rows the original takes of a source; floats on purpose."""
+def compat_want(source: Source, have: int, compat: Compat, tuning: bool = False) -> int:
+    """How many rows the original takes of a source; floats on purpose. tuning: its SFT trainer is meant."""
     refuse_excess(source, source.count if source.count is not None else source.repeat_time * have, have)
     if compat == "xcomposer" and source.count is not None:
         return int(float(source.as_written) * 1000) if source.as_written else int(source.count)
@@ -32,12 +34,29 @@ def compat_want(source: Source, have: int, compat: Compat) -> int:
     factor = float(source.repeat_time)
     if compat == "xcomposer":
         return int(have * factor)
+    if tuning and compat == "internvl" and factor > 1 and factor != int(factor):
+        raise PrefdataError(
+            f"--compat internvl: source {source.name!r}: repeat_time {source.repeat_time} of conversations; "
+            "the original's SFT trainer asserts that a number above 1 is whole."
+        )
     return int(have * factor) if factor < 1 else int(factor) * have
 
 
-def chosen_rows(source: Source, have: int, compat: Compat, random: Random) -> list[int]:
+def is_tuning(mixture: Mixture) -> bool:
+    """Whether the rows are conversations, which the originals' SFT trainers read, and not pairs."""
+    from prefdata.formats import get
+
+    return all(
+        source.format is not None and get(source.format).kinds == ("conversation",)
+        for source in mixture.sources
+    )
+
+
+def chosen_rows(source: Source, have: int, compat: Compat, random: Random, tuning: bool = False) -> list[int]:
     """The rows that stay for the whole run."""
-    want = compat_want(source, have, compat)
+    want = compat_want(source, have, compat, tuning)
+    if want < have and tuning and compat == "internvl":
+        return list(range(want))
     if want < have:
         return random.sample(range(have), want)
     copies, rest = divmod(want, have) if compat != "xcomposer" else (1, want - have)
@@ -53,9 +72,10 @@ def active(mixture: Mixture, compat: Compat) -> list[bool]:
 
 
 def compat_rows(
-    mixture: Mixture, seed: int, rows: Sequence[int], compat: Compat
+    mixture: Mixture, seed: int, rows: Sequence[int], compat: Compat, batch: int = 1
 ) -> Iterator[tuple[int, int]]:
     """One epoch as the original would draw it. Raises PrefdataError where the original fails."""
+    tuning = is_tuning(mixture)
     if compat in mixture.refused:
         raise PrefdataError(f"--compat {compat}: {mixture.refused[compat]}")
     kept: dict[int, list[int]] = {}
@@ -63,9 +83,10 @@ def compat_rows(
         zip(mixture.sources, rows, active(mixture, compat), strict=True)
     ):
         if used:
-            kept[place] = chosen_rows(source, have, compat, Random(f"{seed}:{source.name}"))
+            kept[place] = chosen_rows(source, have, compat, Random(f"{seed}:{source.name}"), tuning)
     if compat == "xcomposer":
-        yield from _with_replacement(mixture, kept, Random(f"{seed}:draws"))
+        turns = (True,) * batch + (False,) * (batch + 1) if tuning else _IMAGE_CYCLE
+        yield from _with_replacement(mixture, kept, Random(f"{seed}:draws"), turns, batch)
         return
     order = [(place, row) for place, numbers in kept.items() for row in numbers]
     Random(f"{seed}:order").shuffle(order)
@@ -73,9 +94,9 @@ def compat_rows(
 
 
 def _with_replacement(
-    mixture: Mixture, kept: dict[int, list[int]], random: Random
+    mixture: Mixture, kept: dict[int, list[int]], random: Random, turns: tuple[bool, ...], batch: int
 ) -> Iterator[tuple[int, int]]:
-    """The reward loader: a group by the cycle, a source by its size, a row by chance, again and again."""
+    """A group by its turn, a source by its size, then `batch` rows of it by chance, again and again."""
     empty = [place for place, numbers in kept.items() if not numbers]
     if empty:
         raise PrefdataError(
@@ -85,11 +106,13 @@ def _with_replacement(
     for place in kept:
         groups.setdefault(_starts_with_image(mixture.sources[place]), []).append(place)
     total = sum(len(numbers) for numbers in kept.values())
-    turns = cycle(_IMAGE_CYCLE if len(groups) == 2 else tuple(groups))
-    for _, wants_image in zip(range(total), turns, strict=False):
+    for _, wants_image in zip(
+        range(total // batch), cycle(turns if len(groups) == 2 else tuple(groups)), strict=False
+    ):
         members = groups[wants_image]
         place = random.choices(members, weights=[len(kept[member]) for member in members])[0]
-        yield place, random.choice(kept[place])
+        for _ in range(batch):
+            yield place, random.choice(kept[place])
 
 
 def _starts_with_image(source: Source) -> bool:

@@ -47,17 +47,23 @@ class Epoch(Sequence[tuple[int, int]]):
 
 
 def epoch(
-    mixture: Mixture, seed: int, number: int, rows: Sequence[int], compat: Compat | None = None
+    mixture: Mixture,
+    seed: int,
+    number: int,
+    rows: Sequence[int],
+    compat: Compat | None = None,
+    batch: int = 1,
 ) -> Epoch:
     """Epoch `number` (from 0) of a mixture whose sources have `rows` usable rows.
 
+    compat: draw as an original loader; batch: rows per draw of XComposer's.
     Rows that are left out for a reason (filters, unreadable rows) are left out before: `rows` counts what can be drawn.
     Raises PrefdataError where a source gives nothing.
     """
     if len(rows) != len(mixture.sources):
         raise PrefdataError(f"{len(mixture.sources)} sources but {len(rows)} row counts were given.")
     if compat is not None:
-        return Epoch(_pack(compat_rows(mixture, seed, rows, compat)))
+        return Epoch(_pack(compat_rows(mixture, seed, rows, compat, batch)))
     packed = array("Q")
     for place, (name, source, have) in enumerate(zip(names(mixture), mixture.sources, rows, strict=True)):
         share = share_of(source, have)

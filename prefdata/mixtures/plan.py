@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from prefdata.choices import Compat
-from prefdata.mixtures.compat import active, compat_want
+from prefdata.mixtures.compat import active, compat_want, is_tuning
 from prefdata.mixtures.counts import share_of
 from prefdata.mixtures.draw import epoch, names
 from prefdata.mixtures.index import Index
@@ -46,6 +46,8 @@ class Plan(msgspec.Struct, kw_only=True):
     seed: int
     epoch: int
     compat: Compat | None = None
+    batch: int = 1
+    """Rows per draw of XComposer's loader."""
     notes: tuple[str, ...] = ()
 
 
@@ -56,6 +58,7 @@ def make_plan(
     seed: int = 0,
     number: int = 0,
     compat: Compat | None = None,
+    batch: int = 1,
     tokens: Callable[[Source, Index], float] | None = None,
 ) -> Plan:
     """Count one epoch. tokens: mean tokens of a row of the source. Raises PrefdataError for a source of nothing."""
@@ -65,7 +68,7 @@ def make_plan(
         drawn = None
         images = [_images(*pair) for pair in zip(mixture.sources, indexes, strict=True)]
     else:
-        drawn = epoch(mixture, seed, number, rows, compat)
+        drawn = epoch(mixture, seed, number, rows, compat, batch)
         images = [0] * len(rows)
         distinct: list[set[int]] = [set() for _ in rows]
         counted = drawn.counts()
@@ -73,13 +76,14 @@ def make_plan(
             images[place] += indexes[place].images[row]
             distinct[place].add(row)
     used = active(mixture, compat) if compat else [True] * len(rows)
+    tuning = compat is not None and is_tuning(mixture)
     for place, (name, source, have) in enumerate(zip(names(mixture), mixture.sources, rows, strict=True)):
         if compat is None:
             share = share_of(source, have)
             want, copies, remainder = share.want, share.copies, share.remainder
             unique, cut = share.unique, share.fraction
         else:
-            asked = compat_want(source, have, compat) if used[place] else 0
+            asked = compat_want(source, have, compat, tuning) if used[place] else 0
             want, (copies, remainder) = counted[place], divmod(asked, have)
             unique, cut = len(distinct[place]), Decimal(0)
         mean = tokens(source, indexes[place]) if tokens is not None else None
@@ -100,7 +104,9 @@ def make_plan(
         "images": sum(images),
         "tokens": sum(one.tokens or 0 for one in sources) if tokens is not None else None,
     }
-    return Plan(sources=sources, total=total, seed=seed, epoch=number, compat=compat, notes=mixture.notes)
+    return Plan(
+        sources=sources, total=total, seed=seed, epoch=number, compat=compat, batch=batch, notes=mixture.notes
+    )
 
 
 def _images(source: Source, index: Index) -> int:

@@ -1,8 +1,10 @@
 """Exact counts and the originals' truncation, side by side."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -139,3 +141,50 @@ def test_the_original_xcomposer_epoch_sees_about_63_percent(tmp_path: Path) -> N
     drawn = epoch(Mixture((source,)), 0, 0, [20_000], "xcomposer")
     assert len(drawn) == 20_000
     assert 0.62 < len(set(drawn)) / 20_000 < 0.645
+
+
+def sources(folder: Path, conversations: bool) -> Mixture:
+    """400 rows with an image and 600 without, as XComposer's trainers read them."""
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    row = {"conversations": turns} if conversations else {"conversations_a": turns, "conversations_b": turns}
+    made = []
+    for name, count, more in (("multi", 400, {"image": ["x.png"]}), ("text", 600, {})):
+        (folder / f"{name}.json").write_text(json.dumps([row | more] * 2))
+        form = "ixc-sft-2.5" if conversations else "ixc-reward"
+        made.append(
+            Source(
+                name=name, annotation=folder / f"{name}.json", count=Decimal(count), as_written=str(count / 1000),
+                format=form,
+            )
+        )  # fmt: skip
+    return Mixture(tuple(made))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_the_original_xcomposer_tuning_cycle(tmp_path: Path, batch: int) -> None:
+    """2B+1 draws: B with images, then B+1 without, each of B rows of one source."""
+    drawn = [place for place, _ in epoch(sources(tmp_path, True), 0, 0, [400, 600], "xcomposer", batch)]
+    assert len(drawn) == 1000 // batch * batch
+    period = [0] * batch * batch + [1] * batch * (batch + 1)
+    assert drawn == (period * 1000)[: len(drawn)]
+    share = {1: 0.33, 2: 0.40, 4: 0.44}[batch]
+    assert drawn.count(0) / len(drawn) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_original_xcomposer_reward_cycle(tmp_path: Path, batch: int) -> None:
+    drawn = [place for place, _ in epoch(sources(tmp_path, False), 0, 0, [400, 600], "xcomposer", batch)]
+    assert drawn == (([0] * 2 * batch + [1] * batch) * 1000)[: 1000 // batch * batch]
+
+
+def test_the_original_internvl_tuning_takes_the_first_rows() -> None:
+    def of(text: str) -> list[int]:
+        source = msgspec.structs.replace(factor(text), format="internvl-sft")
+        return [row for _, row in epoch(Mixture((source,)), 0, 0, [10], "internvl")]
+
+    assert sorted(of("0.37")) == [0, 1, 2]
+    assert sorted(of("2")) == sorted([*range(10), *range(10)])
+    with pytest.raises(
+        PrefdataError, match=r"repeat_time 1\.5 of conversations; the original's SFT trainer asserts"
+    ):
+        of("1.5")
