@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_VLLM := .venv-vllm
+VENV_CONSUMERS := .venv-consumers
 PIP_FLAGS := -qq --disable-pip-version-check --no-input
 
 # Stamps say that an environment is complete: an interrupted installation leaves none and is done again.
 MAIN_STAMP := $(VENV)/.complete
 VLLM_STAMP := $(VENV_VLLM)/.complete
+CONSUMERS_STAMP := $(VENV_CONSUMERS)/.complete
 
 # Data for tests (a small real model) lives outside the checkout.
 TEST_CACHE ?= $(HOME)/.cache/prefdata-tests
@@ -17,10 +19,10 @@ export PREFDATA_TEST_CACHE := $(TEST_CACHE)
 VLLM_ENV := VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 VLLM_LOGGING_LEVEL=WARNING
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smoke test docs-check lint test-vllm bench fuzz clean
+.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench fuzz clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(MAIN_STAMP)  ## the whole road on the bundled model: pairs, training, before and after (5 min on 2 cores)
 	@echo "demo: makes pairs, trains on them and evaluates, into demo-out/ (about 5 minutes on 2 CPU cores)"
@@ -33,7 +35,7 @@ demo-smoke: $(MAIN_STAMP)  ## the same road with few rows and steps, into a temp
 
 test: $(MAIN_STAMP)  ## all tests that need no vLLM (3 min)
 	@echo "test: runs the test suite (about 3 minutes on 2 CPU cores)"
-	$(VENV)/bin/python -m pytest -q --ignore=tests/vllm
+	$(VENV)/bin/python -m pytest -q --ignore=tests/vllm --ignore=tests/consumers/apart
 
 docs-check: $(MAIN_STAMP)  ## run the checked console blocks of README.md and docs/ (1 min)
 	@echo "docs-check: runs the commands shown in the documentation and compares their output (about 1 minute)"
@@ -49,6 +51,12 @@ test-vllm: $(VLLM_STAMP) $(TEST_CACHE)/smollm2/config.json  ## the vLLM engine f
 	@echo "test-vllm: runs the vLLM engine with a small real model (about 5 minutes on 2 CPU cores)"
 	$(VLLM_ENV) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm
 
+# Two programs with two versions of `datasets`, so two processes.
+test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what convert writes, in an environment of its own (3 min)
+	@echo "test-consumers: loads converted files in LLaMA-Factory and ms-swift (about 1 minute on 2 CPU cores)"
+	PYTHONPATH=$(VENV_CONSUMERS)/datasets-4.0 $(VENV_CONSUMERS)/bin/python -m pytest -q tests/consumers/apart/test_llama_factory.py
+	$(VENV_CONSUMERS)/bin/python -m pytest -q tests/consumers/apart/test_ms_swift.py
+
 bench: $(MAIN_STAMP)  ## the benchmarks, as interleaved ratios, into benchmarks/results/ (3 min)
 	@echo "bench: runs every benchmark and writes benchmarks/results/*.json (about 3 minutes)"
 	@set -e; for name in $(filter-out __init__ harness fuzz,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
@@ -58,7 +66,7 @@ fuzz: $(MAIN_STAMP)  ## ten minutes of damaged files against validate and conver
 	$(VENV)/bin/python -m benchmarks.fuzz --seconds 600
 
 clean:  ## remove the environments, caches and the demo's output
-	rm -rf $(VENV) $(VENV_VLLM) demo-out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CONSUMERS) demo-out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and from the constraints alone: while other packages are resolved it must not be up for choice.
@@ -75,6 +83,14 @@ $(VLLM_STAMP): pyproject.toml constraints-vllm.txt tests/support/torchvision_on_
 	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c constraints-vllm.txt torch
 	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) --no-deps -r constraints-vllm.txt -e .
 	$(VENV_VLLM)/bin/python tests/support/torchvision_on_cpu.py
+	@touch $@
+
+$(CONSUMERS_STAMP): pyproject.toml constraints-consumers.txt
+	$(call create_venv,$(VENV_CONSUMERS))
+	@echo "set-up: installs LLaMA-Factory and ms-swift into $(VENV_CONSUMERS) (about 2 minutes and 1.9 GB)"
+	$(VENV_CONSUMERS)/bin/python -m pip install $(PIP_FLAGS) -c constraints-consumers.txt torch
+	$(VENV_CONSUMERS)/bin/python -m pip install $(PIP_FLAGS) --no-deps -r constraints-consumers.txt -e .
+	$(VENV_CONSUMERS)/bin/python -m pip install $(PIP_FLAGS) --no-deps --upgrade --target $(VENV_CONSUMERS)/datasets-4.0 datasets==4.0.0
 	@touch $@
 
 $(TEST_CACHE)/smollm2/config.json: | $(VLLM_STAMP)

@@ -13,6 +13,7 @@ CHATML = (
 )
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<image>"]
 IMAGE_SIZE = 16
+IMAGE_TOKENS = 4
 
 
 def tokenizer() -> Any:
@@ -59,17 +60,11 @@ def save_llava(folder: Path) -> Path:
         image_size=IMAGE_SIZE, patch_size=8, **settings,
     )  # fmt: skip
     text = hf.LlamaConfig(**_text_settings(), tie_word_embeddings=True)
-    made = tokenizer()
+    processor = llava_processor()
+    image_token = processor.tokenizer.convert_tokens_to_ids("<image>")
     config = hf.LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=made.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-1, vision_feature_select_strategy="full", image_seq_length=4, tie_word_embeddings=True,
-    )  # fmt: skip
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
-    processor = hf.LlavaProcessor(
-        image_processor=SiglipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}),
-        tokenizer=made, patch_size=8, vision_feature_select_strategy="full", num_additional_image_tokens=0,
-        chat_template=CHATML,
+        vision_config=vision, text_config=text, image_token_index=image_token, vision_feature_layer=-1,
+        vision_feature_select_strategy="full", image_seq_length=IMAGE_TOKENS, tie_word_embeddings=True,
     )  # fmt: skip
     _save(folder, hf.LlavaForConditionalGeneration(config), processor)
     weights = folder / "model.safetensors"
@@ -81,6 +76,18 @@ def save_llava(folder: Path) -> Path:
     }
     save_file(renamed, weights, metadata={"format": "pt"})
     return folder
+
+
+def llava_processor() -> Any:
+    """What turns texts and images into the inputs of `save_llava`'s model."""
+    import transformers as hf
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    return hf.LlavaProcessor(
+        image_processor=SiglipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}),
+        tokenizer=tokenizer(), patch_size=8, vision_feature_select_strategy="full", num_additional_image_tokens=0,
+        chat_template=CHATML,
+    )  # fmt: skip
 
 
 def write_pairs(folder: Path, count: int, *, images: bool) -> Path:
