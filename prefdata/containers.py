@@ -122,7 +122,11 @@ def _refuse(path: Path, text: bytes) -> None:
         raise PrefdataError(f"{path}: starts with {count} NUL bytes; the file is damaged, fetch it again.")
     if text.startswith(b"version https://git-lfs"):
         raise PrefdataError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`.")
-    if text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
+    if text[257:262] == b"ustar":
+        raise PrefdataError(f"{path}: a tar archive; unpack it and name the files in it.")
+    if text.startswith(b"PK\x03\x04"):
+        raise PrefdataError(f"{path}: a zip archive; unpack it and name the files in it.")
+    if text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
         raise PrefdataError(
             f"{path}: a compressed file; unpack it first (.gz and .zst are read as they are)."
         )

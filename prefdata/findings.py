@@ -4,6 +4,7 @@ The texts live in `findings.toml`, the one source of `prefdata explain`, of docs
 print; rules name only a code, a place and what they saw. Codes are grouped as the rules are:
 
     0xx syntax   1xx turns   2xx pair   3xx placeholder   4xx image   5xx duplicate   6xx length   7xx mixture
+    8xx archive
 """
 
 import functools
@@ -16,7 +17,7 @@ import msgspec
 from prefdata.errors import PrefdataError
 
 Severity = Literal["error", "warning"]
-GROUPS = ("syntax", "turns", "pair", "placeholder", "image", "duplicate", "length", "mixture")
+GROUPS = ("syntax", "turns", "pair", "placeholder", "image", "duplicate", "length", "mixture", "archive")
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

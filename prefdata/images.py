@@ -8,6 +8,7 @@ the root is the *path written in the data*.
 
 import io
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -26,13 +27,17 @@ _HEAD = 4096
 _TAIL = 32
 
 
+# https://, s3://, petrel://, and `cluster:s3://` as it leaks out of clusters' object stores.
+_SCHEME = re.compile(r"[A-Za-z][\w.+-]{1,20}(?::\w{1,10})?://")
+
+
 class Escapes(PrefdataError):
     """The reference leaves the image root."""
 
 
 def is_url(uri: str) -> bool:
     """Whether a reference needs the network (never fetched here) or is inline data."""
-    return uri.startswith(("http://", "https://", "s3://", "gs://", "oss://", "data:", "hf://"))
+    return uri.startswith("data:") or (_SCHEME.match(uri) is not None and not uri.startswith("file://"))
 
 
 def resolve(uri: str, root: Path | None, base: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from prefdata import archives
 from prefdata.arrays import BrokenArray
 from prefdata.blocks import blocks
 from prefdata.checkfile import FileCheck, Tally
@@ -131,6 +132,9 @@ class _Work:
     def take(self, path: Path, *, must_read: bool) -> None:
         """Check one file, whatever it is; `must_read`: the user named it, it was not only found in a folder."""
         try:
+            if must_read and path.is_file() and (kind := archives.kind_of(path)) is not None:
+                self._archive(path, kind)
+                return
             mixture = listed(path, self.options.image_root) if self.options.format is None else None
             if mixture is not None:
                 self._listed(path, mixture)
@@ -148,6 +152,15 @@ class _Work:
             self._unreadable(path, str(error), must_read)
         except OSError as error:
             self._unreadable(path, str(from_os_error(error)), must_read)
+
+    def _archive(self, path: Path, kind: str) -> None:
+        """An archive: its rows are not read, but its members' names are looked at before anyone unpacks it."""
+        members, hits = archives.check(path, kind)
+        if hits:
+            self.result.files.append(FileReport(path=str(path), format=kind, bytes=path.stat().st_size))
+        for hit in hits:
+            self._hit(len(self.result.files) - 1, 1, hit)
+        self.result.unreadable.append(archives.told(path, kind, members, hits))
 
     def _unreadable(self, path: Path, sentence: str, must_read: bool) -> None:
         if must_read:

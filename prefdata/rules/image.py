@@ -15,6 +15,7 @@ from prefdata.formats.base import View
 _MANY = 10
 # References and folders looked at for a better root.
 _TRIED = 20
+_ABSOLUTE = re.compile(r"(?:file://)?/|[A-Za-z]:[\\/]|\\\\")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -40,11 +41,9 @@ class ImageChecker:
                 yield "PD416", detail(uri)
             return
         if images.is_url(uri):
-            inline = uri.startswith("data:")
-            where = "it is a data URI, not a file" if inline else "it lies on the network"
-            yield "PD415", f"{where}: {detail(uri)}"
+            yield "PD415", f"{_where(uri)}: {detail(uri)}"
             return
-        if uri.startswith("/"):
+        if _ABSOLUTE.match(uri):
             yield "PD408", detail(uri)
         if self._tier == "none":
             return
@@ -100,6 +99,14 @@ class ImageChecker:
             return images.resolve(uri, self._root, self._base).is_file()
         except (PrefdataError, OSError, ValueError):
             return False
+
+
+def _where(uri: str) -> str:
+    if uri.startswith("data:"):
+        return "it is a data URI, not a file"
+    if uri.startswith(("http://", "https://", "hf://")):
+        return "it lies on the network"
+    return "it lies in somebody's object store"
 
 
 def check(view: View, checker: ImageChecker) -> Iterator[Hit]:
