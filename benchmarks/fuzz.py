@@ -4,8 +4,8 @@ python benchmarks/fuzz.py [--seconds 600] [--seed 0]
 
 Rows of all formats (catalogue examples and samples) are spoilt by a seeded generator: bytes flipped, cut, doubled,
 spliced with fragments known to hurt. Each case goes through sniffing, validation under the sniffed and under a random
-format, mending and conversion. A case that fails is written to fuzz-SEED-CASE.bin and ends the run; such files
-become tests in tests/prefdata/test_fuzz_seeds.py.
+format, mending and conversion, which must be the same with and without its compiled part. A case that fails is written
+to fuzz-SEED-CASE.bin and ends the run; such files become tests in tests/prefdata/test_fuzz_seeds.py.
 """
 
 import argparse
@@ -14,15 +14,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
-from prefdata.convert import convert
+import msgspec
+
+from prefdata import blocks, copying
+from prefdata import convert as conversion
 from prefdata.errors import PrefdataError
 from prefdata.findings import catalogue
-from prefdata.formats import get, ids
+from prefdata.formats import get, ids, writable
 from prefdata.mending import mend
 from prefdata.outcome import Options as ConvertOptions
 from prefdata.readers import read_rows
 from prefdata.sniff import sniff
+from prefdata.splice import available
 from prefdata.validate import Options, validate
 
 # A case of a few kilobytes that takes longer is a hang in the making.
@@ -115,15 +120,32 @@ def try_all(file: Path, draw: random.Random) -> None:
             lambda options=options: validate([file], options),
             lambda options=options: mend(file, file.with_name("clean.jsonl"), options),
             lambda format_id=format_id: list(read_rows(file, format_id)),
-            lambda format_id=format_id: convert(
-                file, file.with_name("out"), ConvertOptions(to=draw.choice(("mmpr", "trl")), source=format_id)
-            ),
+            lambda format_id=format_id: convert_both_ways(file, draw.choice(writable()), format_id),
         )
         for step in steps:
             try:
                 step()
             except PrefdataError:
                 continue
+
+
+def convert_both_ways(file: Path, to: str, source: str | None) -> None:
+    """Convert by copying and row by row; both must write the same values and count the same."""
+    results = []
+    for way in (available, lambda: False):
+        with mock.patch.object(conversion, "available", way):
+            target = file.with_name("out")
+            target.unlink(missing_ok=True)
+            try:
+                outcome: object = conversion.convert(
+                    file, target, ConvertOptions(to=to, source=source, container="jsonl")
+                )
+            except PrefdataError as error:
+                outcome = str(error)
+            lines = target.read_bytes().split(b"\n")[:-1] if target.exists() else []
+            results.append((outcome, [msgspec.json.decode(line) for line in lines]))
+    if results[0] != results[1]:
+        raise AssertionError(f"copied as {results[0]}, converted as {results[1]}")
 
 
 def main() -> None:
@@ -137,6 +159,8 @@ def main() -> None:
         file = Path(name) / "case.jsonl"
         while time.monotonic() < end:
             draw = random.Random(f"{asked.seed}-{number}")
+            # Blocks of one row show what is learned from one and used for the next, and cut rows in odd places.
+            blocks._BLOCK_BYTES = copying._BLOCK_BYTES = draw.choice((1, 100, 128 * 1024))
             data = case(draw, rows)
             file.write_bytes(data)
             before = time.process_time()

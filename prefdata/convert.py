@@ -61,10 +61,12 @@ def convert(source: Path, target: Path, options: Options) -> Outcome:
 def _source_format(source: Path, options: Options) -> tuple[str, Container]:
     if options.source is None:
         sniffed = sniff(source)
-        if sniffed.container == "meta":
-            raise PrefdataError(f"{source}: a mixture; convert its annotation files one by one.")
-        return sniffed.format, sniffed.container
-    return options.source, probe(source).container
+        name, container = sniffed.format, sniffed.container
+    else:
+        name, container = options.source, probe(source).container
+    if container == "meta":
+        raise PrefdataError(f"{source}: a mixture; convert its annotation files one by one.")
+    return name, container
 
 
 def _refuse(reader: Format, writer: Format, source: Path, target: Path, options: Options) -> None:

@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, kw_only=True):
         """Put names in the order of their first lines."""
         for name in ("lost", "ignored", "left_out", "unreadable"):
             table: dict[str, Count] = getattr(self, name)
-            setattr(self, name, dict(sorted(table.items(), key=lambda item: item[1].lines[0])))
+            setattr(self, name, dict(sorted(table.items(), key=lambda item: (item[1].lines[0], item[0]))))
 
     @property
     def unread(self) -> int:
