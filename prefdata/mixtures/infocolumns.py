@@ -128,4 +128,4 @@ def _problems(path: Path, seen: _Seen, kind: str) -> Iterator[str]:
         rows = f"{seen.unplaced} row{'s' * (seen.unplaced > 1)}"
         yield f"{rows} with images and no <image>, at which it stops; {_INSTEAD}"
     if len(seen.media_types) > 1:
-        yield f"an image column of paths and lists, which `datasets` does not load; {_INSTEAD}"
+        yield f"an image column of paths and of lists, which its `datasets` does not load; {_INSTEAD}"
