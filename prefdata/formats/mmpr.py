@@ -137,7 +137,9 @@ def differ(chosen: str, rejected: str) -> bool:
     common = min(len(left), len(right))
     if left[-common:] != right[-common:] and left[:1].isalnum() and right[:1].isalnum():
         return True
-    return squeezed(chosen) != squeezed(rejected)
+    left, right = squeezed(chosen), squeezed(rejected)
+    # Of texts without letters nothing is squeezed out, spaces neither.
+    return left != right and left[:1].isalnum() and right[:1].isalnum()
 
 
 # So many last characters hold the difference of most sides that end with the same mark.

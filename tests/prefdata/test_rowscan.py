@@ -115,6 +115,7 @@ def assert_same(data: bytes) -> None:
     assert pairs[0] == pairs[1]
 
 
+@example([{"question": "Why?", "chosen": "# ", "rejected": "\n# "}], False, False)  # signs and blanks alone
 @given(some=st.lists(rows, max_size=4), ascii_only=st.booleans(), spaced=st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_rows(some: list[dict[str, Any]], ascii_only: bool, spaced: bool) -> None:
