@@ -110,6 +110,10 @@ class FileCheck:
         # Counting tokens takes the whole row, so nothing is accepted before.
         self._tokens, self._ratio = tokens, ratio
         self._scan = SCANNERS.get(fmt.id) if tokens is None and ratio is None else None
+        # Other keys of a row are skipped where nothing asks for them.
+        self._other_keys = "PD028" in wanted
+        if self._other_keys:
+            self._scan = None
         # Keys of media, whose near misses the struct would skip.
         self._media = [name for name in fmt.row.__struct_fields__ if name in syntax.LISTS]
         self._harmless: set[bytes] = set()
@@ -162,7 +166,7 @@ class FileCheck:
 
     def raw(self, raw: Raw) -> None:
         """Check a row of text."""
-        if self._tokens is not None:
+        if self._tokens is not None or self._other_keys:
             self.explain(raw)
             return
         data = raw.data
@@ -221,6 +225,8 @@ class FileCheck:
 
     def _rules(self, line: int, row: dict[str, Any]) -> None:
         hits = list(syntax.shape(self._format, row))
+        for hit in syntax.other_keys(self._format, row) if self._other_keys else ():
+            self._hit(line, hit)
         view = self._format.view(row)
         if not hits:
             strict = msgspec.convert(row, self._format.row)

@@ -31,6 +31,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str = "mmpr"
     needs: Literal["", "bytes", "file", "image"] = ""
     fixable: bool = False
+    on_request: bool = False
+    """True in much sound data, so looked for only where `--select` names the code in full."""
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -83,7 +85,10 @@ def finding(hit: Hit, path: str, line: int) -> Finding:
 
 
 class Chosen:
-    """Which codes are wanted: `--select` and `--ignore` take codes or their beginnings (PD4, PD401)."""
+    """Which codes are wanted: `--select` and `--ignore` take codes or their beginnings (PD4, PD401).
+
+    Codes that are only looked for on request must be named in full; `--select PD,PD028` adds one to the others.
+    """
 
     def __init__(self, select: tuple[str, ...] = (), ignore: tuple[str, ...] = ()) -> None:
         self._select, self._ignore = _prefixes(select), _prefixes(ignore)
@@ -92,6 +97,8 @@ class Chosen:
     def __contains__(self, code: str) -> bool:
         if code not in self._known:
             wanted = not self._select or code.startswith(self._select)
+            if catalogue()[code].on_request:
+                wanted = code in self._select
             self._known[code] = wanted and not (self._ignore and code.startswith(self._ignore))
         return self._known[code]
 

@@ -21,7 +21,8 @@ def page() -> str:
             lines.append(f"## PD{GROUPS.index(last)}xx: {last}\n")
         fix = ", mended by `--fix`" if entry.fixable else ""
         lines.append(f"### {code}: {entry.message.replace('{detail}', '…')}\n")
-        lines.append(f"{entry.severity.capitalize()}{fix}. {entry.hint}\n")
+        asked = f", looked for only with `--select PD,{code}`" if entry.on_request else ""
+        lines.append(f"{entry.severity.capitalize()}{fix}{asked}. {entry.hint}\n")
         if entry.bad:
             lines.append(
                 f"Bad (`{entry.format}`):\n\n```\n{entry.bad}\n```\n\nGood:\n\n```\n{entry.good}\n```\n"

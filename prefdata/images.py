@@ -157,6 +157,9 @@ def _check_decode(source: Path | io.BytesIO) -> tuple[Problem, ...]:
                 problems.append(Problem("PD411", f"mode {image.mode}"))
             if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
                 problems.append(Problem("PD412", f"orientation {image.getexif()[_ORIENTATION]}"))
+            alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            if alpha and any(image.convert("RGBA").getchannel("A").histogram()[:255]):
+                problems.append(Problem("PD419", f"mode {image.mode}"))
     except Image.DecompressionBombError as error:
         return (Problem("PD406", str(error)),)
     except PILLOW_ERRORS as error:

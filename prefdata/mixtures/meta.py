@@ -23,6 +23,8 @@ from prefdata.mixtures.paths import find, relative
 
 _TELLING = ("repeat_time", "data_augment", "max_dynamic_patch")
 KEYS = ("root", "annotation", "data_augment", "max_dynamic_patch", "repeat_time", "length")
+# Not read by the original loaders, and worth keeping: under which terms a source may be used.
+LICENCE = ("license", "licence")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -118,6 +120,7 @@ def make_source(path: Path, name: str, entry: dict[str, Any], image_root: Path |
         length=length if isinstance(length, int) else None,
         max_dynamic_patch=tiles if isinstance(tiles, int) else None,
         data_augment=entry.get("data_augment") is True,
+        licence=next((str(entry[key]) for key in LICENCE if entry.get(key)), None),
     )
 
 
@@ -150,7 +153,7 @@ def source_problems(name: str, entry: Any) -> Iterator[Problem]:
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
             yield Problem("PD705", f"`{key}` is {value!r}, a whole number is needed")
     for key in entry:
-        if key not in KEYS:
+        if key not in KEYS and key not in LICENCE:
             yield Problem("PD708", f"`{key}` is not a key of a source")
 
 
@@ -183,6 +186,8 @@ def write_meta(path: Path, mixture: Mixture) -> None:
             entry["max_dynamic_patch"] = source.max_dynamic_patch
         if source.length is not None:
             entry["length"] = source.length
+        if source.licence is not None:
+            entry["license"] = source.licence
         document[source.name] = entry
     write_json(path, document)
 

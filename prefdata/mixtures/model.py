@@ -22,6 +22,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None = None
     max_dynamic_patch: int | None = None
     data_augment: bool = False
+    licence: str | None = None
     format: str | None = None
     as_written: str | None = None
     extra: dict[str, Any] = {}

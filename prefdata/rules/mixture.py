@@ -6,7 +6,7 @@ from typing import Any
 
 from prefdata.findings import Hit
 from prefdata.mixtures.counts import MOST_COPIES
-from prefdata.mixtures.meta import MetaDocument, source_problems
+from prefdata.mixtures.meta import LICENCE, MetaDocument, source_problems
 from prefdata.mixtures.model import Source
 
 
@@ -23,6 +23,8 @@ def entry_hits(name: str, entry: Any) -> Iterator[Hit]:
     for problem in source_problems(name, entry):
         yield Hit(problem.code, name, problem.detail)
     if isinstance(entry, dict):
+        if not any(entry.get(key) for key in LICENCE):
+            yield Hit("PD712", name, repr(name))
         annotation = entry.get("annotation")
         if isinstance(annotation, str) and annotation and not annotation.endswith("jsonl"):
             yield Hit("PD707", name, annotation)

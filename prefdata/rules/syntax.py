@@ -117,6 +117,13 @@ def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
         yield Hit(code, field, what)
 
 
+def other_keys(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
+    """Keys that readers of the format do not know."""
+    for key in row:
+        if key not in fmt.reserved and key not in fmt.also_reads:
+            yield Hit("PD028", key, f"`{key}`")
+
+
 def _struct(fmt: Format, value: dict[str, Any], struct: type[msgspec.Struct], place: str) -> Iterator[Hit]:
     for field in msgspec.structs.fields(struct):
         name = field.encode_name

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNNABLE = [(code, each) for code, each in catalogue().items() if not each.needs]
 
 
-def codes(folder: Path, format_id: str, text: str) -> set[str]:
+def codes(folder: Path, format_id: str, text: str, select: tuple[str, ...] = ()) -> set[str]:
     """Codes found in one row (or one meta.json)."""
     (folder / "i").mkdir()
     (folder / "geo.jsonl").write_text(
@@ -23,7 +23,7 @@ def codes(folder: Path, format_id: str, text: str) -> set[str]:
     (folder / "geo.json").write_text((folder / "geo.jsonl").read_text())
     file = folder / ("meta.json" if format_id == "meta" else "rows.jsonl")
     file.write_text(text)
-    options = Options(format=None if format_id == "meta" else format_id, images="none")
+    options = Options(format=None if format_id == "meta" else format_id, images="none", select=select)
     return set(validate([file], options).counts)
 
 
@@ -31,8 +31,9 @@ def codes(folder: Path, format_id: str, text: str) -> set[str]:
 def test_bad_and_good_examples(code: str, each: Entry, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "good").mkdir()
-    assert code in codes(tmp_path / "bad", each.format, each.bad)
-    assert codes(tmp_path / "good", each.format, each.good) == set()
+    select = ("PD", code) if each.on_request else ()
+    assert code in codes(tmp_path / "bad", each.format, each.bad, select)
+    assert codes(tmp_path / "good", each.format, each.good, select) == set()
 
 
 def test_codes_are_ordered_and_grouped() -> None:
@@ -56,6 +57,12 @@ def test_unknown_codes_are_named() -> None:
 def test_selection_takes_prefixes() -> None:
     chosen = Chosen(select=("PD4,PD201",), ignore=("pd408",))
     assert [code in chosen for code in ("PD401", "PD408", "PD201", "PD202")] == [True, False, True, False]
+
+
+def test_codes_on_request_are_named_in_full() -> None:
+    every = [Chosen(), Chosen(select=("PD0",)), Chosen(select=("PD", "pd028")), Chosen(ignore=("PD4",))]
+    assert ["PD028" in chosen for chosen in every] == [False, False, True, False]
+    assert "PD027" in every[2]
 
 
 def test_the_page_in_docs_is_up_to_date() -> None:

@@ -115,3 +115,15 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     }
     for name, code in cases.items():
         assert [problem.code for problem in images.check(tmp_path / name, "header")] == [code]
+
+
+def test_transparent_pixels_are_told(tmp_path: Path) -> None:
+    for mode, colour, expected in (
+        ("RGBA", (0, 0, 0, 0), ["PD419"]),
+        ("RGBA", (0, 0, 0, 255), []),
+        ("LA", (0, 9), ["PD419"]),
+        ("RGB", (0, 0, 0), []),
+    ):
+        path = tmp_path / "a.png"
+        Image.new(mode, (8, 8), colour).save(path)
+        assert [problem.code for problem in images.check(path, "decode")] == expected
