@@ -35,10 +35,12 @@ def histogram(title: str, series: Sequence[tuple[str, str, Sequence[float]]], *,
         for place, count in enumerate(counts)
         if count
     )
-    ends = [(0.0, "start", low), (0.5, "middle", low + bins * width / 2), (1.0, "end", low + bins * width)]
+    whole = bins * width
+    middle = -low / whole if signed else 0.5
+    ends = [(0.0, "start", low), (middle, "middle", low + middle * whole), (1.0, "end", low + whole)]
     labels = "".join(
-        f'<text x="{_LEFT + share * (_WIDTH - 2 * _LEFT):.1f}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{value:,.4g}'
-        f"{'+' if share == 1.0 and values[-1] > value else ''}</text>"
+        f'<text x="{_LEFT + share * (_WIDTH - 2 * _LEFT):.1f}" y="{_HEIGHT - 4}" text-anchor="{anchor}">'
+        f"{round(value):,}{'+' if share == 1.0 and values[-1] > value else ''}</text>"
         for share, anchor, value in ends
     )
     keys = " · ".join(f'<span class="key-{kind}">{escape(label)}</span>' for kind, label, _ in series)

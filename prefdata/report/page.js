@@ -132,7 +132,10 @@ function list() {
     button.dataset.place = place;
     const where = element("span", "where");
     where.append(element("span", "", (data.sources.length > 1 ? data.sources[row.source] + ":" : "line ") + row.line));
-    if (row.hits.length) where.append(element("span", "mark", [...new Set(row.hits.map((hit) => hit[0]))].join(" ")));
+    if (row.hits.length) {
+      const worst = row.hits.some((hit) => hit[1] === "error") ? "error" : "warning";
+      where.append(element("span", "mark " + worst, [...new Set(row.hits.map((hit) => hit[0]))].join(" ")));
+    }
     button.append(where, element("span", "words", row.brief));
     const item = element("li");
     item.append(button);
@@ -235,7 +238,6 @@ function origin(row) {
 // --- word differences ---
 
 const WORDS = /\s+|[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]|[\p{L}\p{N}_]+|[^\s]/gu;
-const JOINT = /^[\s\-_]+$/;
 const MOST_CELLS = 4e6;
 
 function difference(first, second) {
@@ -248,6 +250,7 @@ function difference(first, second) {
   const midA = a.slice(start, a.length - end);
   const midB = b.slice(start, b.length - end);
   const [keptA, keptB] = common(midA, midB);
+  drop(midA, midB, keptA, keptB);
   const join = (words, middle, kept) => [
     ["shared", words.slice(0, start).join("")],
     ...runs(middle, kept),
@@ -277,12 +280,37 @@ function common(a, b) {
   return [keptA, keptB];
 }
 
+// A comma or an article that two rewritten stretches happen to share is no agreement: what is shorter than the changes on
+// both sides of it counts as changed, until nothing more does.
+function drop(a, b, keptA, keptB) {
+  const size = (words, from, to) => words.slice(from, to).join("").length;
+  for (let again = true; again;) {
+    again = false;
+    for (let i = 0, j = 0; i < a.length || j < b.length;) {
+      const [startA, startB] = [i, j];
+      while (i < a.length && !keptA[i]) i++;
+      while (j < b.length && !keptB[j]) j++;
+      const before = Math.max(size(a, startA, i), size(b, startB, j));
+      const [sameA, sameB] = [i, j];
+      while (i < a.length && j < b.length && keptA[i] && keptB[j]) { i++; j++; }
+      let [nextA, nextB] = [i, j];
+      while (nextA < a.length && !keptA[nextA]) nextA++;
+      while (nextB < b.length && !keptB[nextB]) nextB++;
+      const after = Math.max(size(a, i, nextA), size(b, j, nextB));
+      const same = size(a, sameA, i);
+      if (same && same <= before && same <= after) {
+        keptA.fill(0, sameA, i);
+        keptB.fill(0, sameB, j);
+        again = true;
+      }
+    }
+  }
+}
+
 function runs(words, kept) {
   const pieces = [];
   words.forEach((word, place) => {
-    // A space between two changed words is no agreement.
-    const between = JOINT.test(word) && place > 0 && !kept[place - 1] && place + 1 < words.length && !kept[place + 1];
-    const kind = kept[place] && !between ? "same" : "changed";
+    const kind = kept[place] ? "same" : "changed";
     const last = pieces[pieces.length - 1];
     if (last && last[0] === kind) last[1] += word;
     else pieces.push([kind, word]);
@@ -340,6 +368,7 @@ filter();
 const asked = /^#row=(\d+)$/.exec(location.hash);
 if (asked) {
   select(Number(asked[1]) - 1, false);
-  byId("pairs").scrollIntoView();
+  history.scrollRestoration = "manual";
+  byId("pairs").scrollIntoView({ behavior: "instant" });
 }
 document.documentElement.dataset.ready = "true";

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prefdata.validate import Report
 
 _PLACES = 25
+_TITLE = 160
 _HEAD = (
     "Source", "Format", "Rows", "Pairs", "Errors", "Warnings", "Chosen, median", "Rejected, median",
     "Longer is chosen", "Same first word", "Duplicates", "Images",
@@ -184,13 +185,21 @@ def _findings(page: Path, findings: "Report") -> list[dict[str, Any]]:
         {
             "code": code,
             "severity": known[code].severity,
-            "title": known[code].message.replace(": {detail}", "").replace(" {detail}", ""),
+            "title": _title(known[code].message, [said for _, said in places.get(code, [])]),
             "hint": known[code].hint,
             "count": findings.counts[code],
             "places": places.get(code, []),
         }
         for code in order
     ]
+
+
+def _title(template: str, messages: Sequence[str]) -> str:
+    """What a group of findings has in common: what all say, else the catalogue's words with the details left out."""
+    if len(set(messages)) == 1:
+        return messages[0][:_TITLE]
+    words = template.replace(": {detail}", "").replace("{detail}", "…")
+    return f"{messages[0][:_TITLE]}, …" if words == "…" and messages else words
 
 
 def figures(collectors: Sequence[Collector]) -> str:

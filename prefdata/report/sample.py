@@ -1,7 +1,8 @@
 """Which rows the page shows when there are more than fit: those with findings first, the rest drawn at random.
 
 Two reservoirs of one pass each; the same data and seed show the same rows. Rows with findings get at most half of the
-places, so that a file full of problems still shows what its ordinary rows look like.
+places, so that a file full of problems still shows what its ordinary rows look like; what the ordinary ones do not fill
+is theirs too.
 """
 
 from random import Random
@@ -40,7 +41,7 @@ class Sample(Generic[T]):
 
     def __init__(self, limit: int, seed: int) -> None:
         self.limit, self.random = limit, Random(seed)
-        self.marked: Reservoir[tuple[int, T]] = Reservoir(max(1, limit // 2), self.random)
+        self.marked: Reservoir[tuple[int, T]] = Reservoir(limit, self.random)
         self.others: Reservoir[tuple[int, T]] = Reservoir(limit, self.random)
         self.offered = 0
 
@@ -57,6 +58,9 @@ class Sample(Generic[T]):
         """At most `limit` rows in their order."""
         marked = [item for _, item in self.marked.items]
         others = [item for _, item in self.others.items]
+        most = max(1, self.limit // 2, self.limit - len(others))
+        if len(marked) > most:
+            marked = self.random.sample(marked, most)
         room = max(0, self.limit - len(marked))
         if len(others) > room:
             others = self.random.sample(others, room)

@@ -5,6 +5,7 @@ Rows are served in turns - every row's first image before any row's second - and
 
 import base64
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,11 @@ def _shrunk(media: Media, edge: int) -> Media:
 
 def _small(source: Path | bytes, edge: int) -> tuple[bytes, str]:
     """JPEG bytes of at most `edge` pixels a side, and the original's size."""
-    image = load_rgb(source)
-    size = f"{image.width}×{image.height}"
-    image.thumbnail((edge, edge))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
+    # What Pillow warns of is a finding of `validate`, or nothing that a thumbnail shows.
+    with warnings.catch_warnings(action="ignore"):
+        image = load_rgb(source)
+        size = f"{image.width}×{image.height}"
+        image.thumbnail((edge, edge))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue(), size

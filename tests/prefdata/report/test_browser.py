@@ -41,6 +41,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"question": EVIL, "chosen": EVIL + " yes", "rejected": EVIL, "meta": {"model": EVIL}},
         {"question": "2+2?", "chosen": "It is 4", "rejected": "It is " + "5" * 40, "meta": meta},
         {"image": "gone.png", "question": "Where?", "chosen": "Here at last", "rejected": "Nowhere"},
+        {
+            "question": "What is on the table? " + "Look closely. " * 200,
+            "chosen": "On it stands a green cup, and a spoon lies beside the plate with bread.",
+            "rejected": "On it lies the open book, and a spoon lies beside the plate with meat.",
+        },
     ]
     (folder / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_report(folder / "r.html", load(folder / "p.jsonl").sources)
@@ -105,12 +110,12 @@ def test_keys_walk_through_the_rows(opened: Browser) -> None:
     assert opened.run("return document.querySelectorAll('#list button').length") == 1
     assert shown(opened) == "p.jsonl:3"
     opened.press(ESCAPE)
-    assert opened.run("return document.querySelectorAll('#list button').length") == 4
+    assert opened.run("return document.querySelectorAll('#list button').length") == 5
 
 
 def test_filters(opened: Browser) -> None:
     assert pick(opened, "by-code", "PD401") == ["line 4"]
-    assert pick(opened, "by-code", "") == ["line 1", "line 2", "line 3", "line 4"]
+    assert pick(opened, "by-code", "") == [f"line {n}" for n in range(1, 6)]
     assert pick(opened, "by-gap", "5") == ["line 3"]
     assert pick(opened, "by-gap", "0") != []
     assert pick(opened, "search", "CATS two") == ["line 1"]
@@ -128,6 +133,43 @@ def test_the_difference_is_marked_and_the_common_start_grey(opened: Browser) -> 
     opened.press("d")
     assert opened.run(texts, "mark") == [[], []]
     opened.press("d")
+
+
+def test_words_shared_by_chance_between_changes_are_no_agreement(opened: Browser) -> None:
+    for _ in range(4):
+        opened.press("j")
+    assert shown(opened) == "p.jsonl:5"
+    marked = "return [...document.querySelectorAll('.answer mark')].map(piece => piece.textContent)"
+    assert opened.run(marked) == ["stands a green cup", "bread", "lies the open book", "meat"]
+    heights = "const t = document.querySelector('.turn .text'); return [t.clientHeight, t.scrollHeight, innerHeight]"
+    seen, whole, window = opened.run(heights)
+    assert seen < whole
+    assert seen < window / 2
+
+
+def test_everything_can_be_read(opened: Browser) -> None:
+    """Contrast of 4.5 and more, as WCAG asks of text, also of the greyed common start; nothing wider than a phone."""
+    contrast = (
+        "const value = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => (v /= 255) <= 0.04045 ? v / 12.92 :"
+        " ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);"
+        "const ground = e => { const c = getComputedStyle(e).backgroundColor;"
+        " return c === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : c; };"
+        "return [...document.querySelectorAll(arguments[0])].map(e => {"
+        " const [a, b] = [value(getComputedStyle(e).color), value(ground(e))].sort((x, y) => y - x);"
+        " return (a + 0.05) / (b + 0.05); })"
+    )
+    texts = (
+        ".shared, mark, #list .where span, #origin dt, .answer h3, #count, .code b, .times, th, .tile span"
+    )
+    for dark in (False, True):
+        opened.dark(dark)
+        ratios = opened.run(contrast, texts)
+        assert len(ratios) > 20
+        assert min(ratios) >= 4.5
+    opened.dark(False)
+    opened.phone()
+    assert opened.run("return document.documentElement.scrollWidth <= innerWidth")
+    opened.command("Emulation.clearDeviceMetricsOverride")
 
 
 def test_image_verdict_and_missing_image(opened: Browser) -> None:

@@ -52,6 +52,16 @@ def test_rows_that_cannot_be_read_are_counted_not_shown(tmp_path: Path) -> None:
     assert any(note.startswith("2 rows cannot be read") for note in data["notes"])
 
 
+def test_a_group_of_findings_is_named_by_what_its_findings_share(tmp_path: Path) -> None:
+    same = [pair(n, chosen=f"same {n}", rejected=f"same {n}") for n in range(2)]
+    _, data = report(rows_of(tmp_path / "p.jsonl", [*same, pair(5), pair(5), pair(6, image="gone.png")]))
+    titles = {found["code"]: found["title"] for found in data["findings"]}
+    assert titles["PD202"] == "chosen and rejected are the same"
+    assert titles["PD401"].startswith("no such image: ")
+    assert titles["PD501"].startswith("the same row again, first at ")
+    assert all(not title.endswith(" at") for title in titles.values())
+
+
 def test_nothing_in_the_data_becomes_markup(tmp_path: Path) -> None:
     evil = (
         "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>{{script}}\u2028\ud800"
@@ -97,6 +107,17 @@ def test_rows_with_findings_are_shown_first_and_the_rest_is_drawn(tmp_path: Path
     assert 151 in lines
     assert lines == sorted(lines)
     assert report(path, rows=20)[1]["rows"] == data["rows"]
+
+
+@pytest.mark.parametrize(("marked", "others", "shown"), [(50, 0, 20), (50, 5, 15), (50, 50, 10), (3, 50, 3)])
+def test_rows_with_findings_fill_what_others_leave(marked: int, others: int, shown: int) -> None:
+    sample: Sample[bool] = Sample(20, 0)
+    for flag in [True] * marked + [False] * others:
+        place = sample.wanted(marked=flag)
+        if place is not None:
+            sample.put(place, flag, marked=flag)
+    assert sum(sample.result()) == shown
+    assert len(sample.result()) == min(20, marked + others)
 
 
 def test_the_sample_is_uniform() -> None:
