@@ -126,10 +126,11 @@ class Messages:
                 medium = list(self._medium(item, kind, f"{place}[{number}]"))
                 parts += medium
                 source = next((name for name in (kind, *_SOURCES) if item.get(name) is not None), "")
+                where = item.get(source)
+                uri = where.get("url") if isinstance(where, dict) else where
+                known = ("type", source) if isinstance(uri, str) else ("type",)
                 if not medium:
                     unread.add(f"a part of the type `{kind}` without a reference")
-                elif isinstance(item.get(source), str) or isinstance(item.get(source, {}).get("url"), str):
-                    known = ("type", source)
             elif isinstance(text, str):
                 parts += _text(text)
             else:
