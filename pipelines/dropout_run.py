@@ -112,7 +112,7 @@ async def _generate(
                 )
 
             def handle(request: Request, reply: Reply) -> None:
-                counted["tokens"] += sum(len(sample.token_ids) for sample in reply.samples)
+                counted["tokens"] += reply.tokens
                 one = by_id[request.id]
                 if reply.failure is not None:
                     rundir.fail(one.id, one.row, f"engine: {reply.failure}")

@@ -61,6 +61,8 @@ def pinned(options: "EngineOptions", command: str, source: Path) -> tuple[dict[s
     inputs = {"prompts": source}
     if options.engine == "replay":
         inputs["answers"] = Path(options.checkpoint)
+    elif options.engine == "openai":
+        settings["model_hash"] = options.checkpoint  # a server shows no more of it than the name
     else:
         model = resolve_model(options.checkpoint)
         # A hub model counts by its name: which of its files lie here changes while the run downloads them.

@@ -6,7 +6,7 @@ Proved once per start: a prompt ends with the prefix byte for byte, n gives n sa
 import io
 from collections.abc import Sequence
 
-from pipelines.engines.base import Abilities, Engine, Request, Sampling
+from pipelines.engines.base import Abilities, Engine, ProvesPrefix, Request, Sampling
 from prefdata.errors import PrefdataError
 from prefdata.records import MediaRef, Message, Part, Text
 
@@ -24,12 +24,19 @@ async def probe(engine: Engine, abilities: Abilities, *, images: bool, prefix: b
         raise PrefdataError(
             f"The {engine.name} engine cannot continue a begun answer with this model; use another one."
         )
-    asked = [_request("plain", [Text("How many?")], n=n, prefix=_PREFIX if prefix else "")]
+    begun = _PREFIX if prefix else ""
+    asks = isinstance(engine, ProvesPrefix)
+    if prefix and isinstance(engine, ProvesPrefix):
+        await engine.prove_prefix()
+        begun = (
+            _PREFIX.lstrip()
+        )  # whether leading blanks survive is known by now; if not, such prefixes are refused
+    asked = [_request("plain", [Text("How many?")], n=n, prefix=begun)]
     if images:
         asked.append(
             _request("image", [MediaRef(0), Text("How many?")], image=_picture(), prefix=asked[0].prefix)
         )
-    if prefix:
+    if prefix and not asks:
         prompt = engine.rendered(asked[0])
         if not prompt.endswith(_PREFIX):
             raise PrefdataError(

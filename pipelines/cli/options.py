@@ -16,7 +16,7 @@ from prefdata.errors import PrefdataError
 if TYPE_CHECKING:
     from pipelines.engines.base import Sampling
 
-EngineName = Literal["transformers", "vllm", "replay"]
+EngineName = Literal["transformers", "vllm", "openai", "replay"]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 # A bound on an optional number belongs to the number: msgspec refuses it on `int | None`.
@@ -29,7 +29,7 @@ _IN_FLIGHT = 256
 # A run may be resumed with other values of these: they say where things lie and how fast to go, not what is asked.
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
-    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
+    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code", "base_url"}
 )
 
 
@@ -39,11 +39,18 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     checkpoint: Annotated[
         str,
         Meta(
-            description="Model folder, hub name owner/name, or `demo` for the bundled model.",
+            description="Model folder, hub name owner/name, `demo` for the bundled model; a server's name for it.",
             extra={"metavar": "M"},
         ),
     ]
     engine: Annotated[EngineName, Meta(description="What generates; see docs/generate.md.")] = "transformers"
+    base_url: Annotated[
+        str | None,
+        Meta(
+            description="Where the server of --engine openai answers, such as http://localhost:8000/v1.",
+            extra={"metavar": "URL"},
+        ),
+    ] = None
     dtype: Annotated[
         DTypeName,
         Meta(description="Number type of the weights; auto: float32 on a CPU, else the checkpoint's own."),

@@ -8,7 +8,7 @@ run, so that an interrupted run repeats the very same arithmetic and ends with t
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 import xxhash
@@ -49,12 +49,21 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back for one request: its samples, or the one-sentence reason why there are none."""
+    """What came back for one request: its samples, or the one-sentence reason why there are none.
+
+    generated_tokens: of all samples, as the engine counts them where it gives no token ids.
+    """
 
     id: str
     samples: tuple[Sample, ...] = ()
     error: str | None = None
     prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens of all samples."""
+        return self.generated_tokens or sum(len(sample.token_ids) for sample in self.samples)
 
     @property
     def failure(self) -> str | None:
@@ -105,3 +114,12 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ProvesPrefix(Protocol):
+    """An engine that does not see its own prompt and finds out by asking whether prefixes are continued."""
+
+    async def prove_prefix(self) -> None:
+        """Raises PrefdataError where a begun answer is not continued byte for byte."""
+        ...
