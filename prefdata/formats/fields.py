@@ -3,12 +3,21 @@
 import math
 from typing import Any
 
+import msgspec
+
 from prefdata.formats.base import Found, Turn
 from prefdata.formats.dialect import Splitter
 from prefdata.records import Media, MediaKind, Message, PreferencePair, Record, Role, Text
 
 # The keys of a turn in the formats of the ShareGPT family.
 FROM_VALUE = frozenset({"from", "value"})
+
+
+class Picture(msgspec.Struct, rename={"data": "bytes"}, gc=False):
+    """An image as `datasets` stores it."""
+
+    data: bytes | None = None
+    path: str | None = None
 
 
 def media_of(row: dict[str, Any], key: str, kind: MediaKind = "image") -> list[Found]:
@@ -31,6 +40,11 @@ def _one(value: Any, field: str, kind: MediaKind) -> list[Found]:
         if isinstance(path, str) and path:
             return [Found(Media(uri=path, kind=kind, extra=extra), field)]
     return []
+
+
+def paths_in(images: list[str | Picture]) -> list[str]:
+    """References only; bytes need no file."""
+    return [item for item in images if isinstance(item, str)]
 
 
 def blank_media(row: dict[str, Any], *keys: str) -> list[str]:

@@ -9,16 +9,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from prefdata.formats.base import Format, Holds, Kind, Signature, View
-from prefdata.formats.fields import answer_turn, media_of, plain_turn
+from prefdata.formats.fields import Picture, answer_turn, media_of, plain_turn
 
 _HOLDS = Holds(turns=False, system=False, images="one", literal="always", inline=True)
-
-
-class Picture(msgspec.Struct, rename={"data": "bytes"}, gc=False):
-    """An image as `datasets` stores it."""
-
-    data: bytes | None = None
-    path: str | None = None
 
 
 class Row(msgspec.Struct, gc=False):

@@ -14,10 +14,12 @@ from prefdata.formats.base import CannotHold, Format, Holds, Kind, Signature, Tu
 from prefdata.formats.calls import tools_as_text
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
 from prefdata.formats.fields import (
+    Picture,
     answer_turn,
     blank_media,
     extras,
     media_of,
+    paths_in,
     plain_turn,
     said,
     system_and_rest,
@@ -38,7 +40,7 @@ class Row(msgspec.Struct, gc=False):
     label: bool | None = None
     history: list[list[str]] | None = None
     system: str | None = None
-    images: list[str] | None = None
+    images: list[str | Picture] | None = None
     videos: list[str] | None = None
     audios: list[str] | None = None
     image: str | None = None
@@ -144,7 +146,7 @@ class LfAlpaca(Format):
 
     def images(self, row: Row) -> str | list[str] | None:
         """Images only; videos and audios are looked for by the slow path."""
-        return row.images if row.images is not None else row.image
+        return paths_in(row.images) if row.images is not None else row.image
 
     def signature(self, row: Row) -> Signature:
         """All media, everything asked, both answers."""

@@ -16,9 +16,11 @@ from prefdata.formats.calls import call_text, parse_calls, tools_as_text, unread
 from prefdata.formats.dialect import MARKERS, Splitter, in_reading_order, join
 from prefdata.formats.fields import (
     FROM_VALUE,
+    Picture,
     blank_media,
     extras,
     media_of,
+    paths_in,
     plain_turn,
     spoken,
     turns_of,
@@ -59,7 +61,7 @@ class Row(msgspec.Struct, gc=False):
     rejected: Said | None = None
     label: bool | None = None
     system: str | None = None
-    images: list[str] | None = None
+    images: list[str | Picture] | None = None
     videos: list[str] | None = None
     audios: list[str] | None = None
 
@@ -162,11 +164,11 @@ class LfSharegpt(Format):
 
     def images(self, row: Row) -> str | list[str] | None:
         """Images only; videos and audios are looked for by the slow path."""
-        return row.images
+        return paths_in(row.images) if row.images is not None else None
 
     def signature(self, row: Row) -> Signature:
         """All media, the prompt and both sides."""
-        media = "\0".join((*(row.images or ()), "", *(row.videos or ()), "", *(row.audios or ())))
+        media = msgspec.json.encode((row.images, row.videos, row.audios)).decode()
         turns = row.conversations if row.conversations is not None else row.messages or []
         prompt = "\0".join(_said(turn) for turn in turns)
         chosen, rejected = (_said(side) if side is not None else "" for side in (row.chosen, row.rejected))

@@ -13,7 +13,7 @@ import msgspec
 from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.calls import tools_as_text
 from prefdata.formats.dialect import in_reading_order
-from prefdata.formats.fields import blank_media, extras, media_of, said, uris
+from prefdata.formats.fields import Picture, blank_media, extras, media_of, said, uris
 from prefdata.formats.messages import (
     PARTS,
     TURN_KEYS,
@@ -26,13 +26,6 @@ from prefdata.formats.messages import (
 from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Role, Text
 
 _LISTS = ("prompt", "chosen", "rejected", "completion", "messages")
-
-
-class Picture(msgspec.Struct, rename={"data": "bytes"}, gc=False):
-    """An image as `datasets` stores it."""
-
-    data: bytes | None = None
-    path: str | None = None
 
 
 class Row(msgspec.Struct, gc=False):

@@ -106,8 +106,16 @@ def _look(path: Path, columns: dict[str, str]) -> _Seen:
         if images:
             seen.media_types.add(list if isinstance(images, list) else type(images))
             # A tag anywhere in the row will do: where tags are too few, `prefdata validate` says so.
-            seen.unplaced += "<image>" not in str(row)
+            seen.unplaced += not _marked(row)
     return seen
+
+
+def _marked(value: Any) -> bool:
+    """Whether any text in a value has the tag of an image."""
+    if isinstance(value, str):
+        return "<image>" in value
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_marked, items))
 
 
 def _turns(row: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:

@@ -74,7 +74,8 @@ def test_every_written_format_loads(
         same(found, rows_of(target), format_id)
 
 
-def test_images_in_parquet_are_images(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format_id", ["trl", "swift", "lf-sharegpt", "lf-alpaca"])
+def test_images_in_parquet_are_images(shared_data: Path, tmp_path: Path, format_id: str) -> None:
     import pyarrow
     import pyarrow.parquet
     from datasets import Image, List, load_dataset
@@ -88,8 +89,9 @@ def test_images_in_parquet_are_images(shared_data: Path, tmp_path: Path) -> None
         "rejected": "B",
     }
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row] * 3), tmp_path / "rlaifv.parquet")
-    assert convert(tmp_path / "rlaifv.parquet", tmp_path / "trl.parquet", "trl") == 3
-    rows = load_dataset("parquet", data_files=str(tmp_path / "trl.parquet"), split="train")
-    for found in rows.cast_column("images", List(Image())):
-        assert found["chosen"] == [{"role": "assistant", "content": "A"}]
+    target = tmp_path / "target.parquet"
+    assert convert(tmp_path / "rlaifv.parquet", target, format_id) == 3
+    rows = load_dataset("parquet", data_files=str(target), split="train").cast_column("images", List(Image()))
+    assert len(rows) == 3
+    for found in rows:
         assert found["images"][0].tobytes() == Pixels.open(path).tobytes()
