@@ -29,16 +29,31 @@ def judged(asked: Asked, response: str, finish_reason: str) -> Verdict:
     return judge(response, asked.gold, asked.answer_type, question, options, finish_reason)
 
 
-def sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: str, *, in_flight: int) -> None:
+def sample(
+    engine: Engine,
+    run: RunDir,
+    asked: Sequence[Asked],
+    model: str,
+    *,
+    in_flight: int,
+    stall_timeout: float | None = None,
+) -> None:
     """Ask the engine everything the run still owes, judging each reply as it comes."""
     for one in asked:
         if one.problem is not None and run.owed(one.id):
             run.fail(one.id, one.row, one.problem)
     if any(one.problem is None and run.owed(one.id) for one in asked):
-        asyncio.run(_sample(engine, run, asked, model, in_flight))
+        asyncio.run(_sample(engine, run, asked, model, in_flight, stall_timeout))
 
 
-async def _sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: str, in_flight: int) -> None:
+async def _sample(
+    engine: Engine,
+    run: RunDir,
+    asked: Sequence[Asked],
+    model: str,
+    in_flight: int,
+    stall_timeout: float | None,
+) -> None:
     abilities = await engine.start()
     requests = [one.request if one.problem is None else None for one in asked]
     made_by = {
@@ -80,6 +95,6 @@ async def _sample(engine: Engine, run: RunDir, asked: Sequence[Asked], model: st
                 prefix=False,
                 n=max(one.request.n for one in asked),
             )
-            await feed(engine, requests, run.owed, handle, in_flight=in_flight)
+            await feed(engine, requests, run.owed, handle, in_flight=in_flight, stall_timeout=stall_timeout)
         finally:
             await engine.close()

@@ -91,7 +91,12 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     settings["judge"] = VERSION
     with RunDir.open(path, settings, inputs) as rundir:
         correctness.sample(
-            engine, rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight
+            engine,
+            rundir,
+            asked,
+            checkpoint_name(config.checkpoint),
+            in_flight=config.in_flight,
+            stall_timeout=config.stall_timeout or None,
         )
         counts = results.finish(rundir, [one.id for one in asked], how, config.sampling())
     root = image_root(config.image_root, source, path)

@@ -63,7 +63,7 @@ def run(config: "Config") -> int | None:
             if one.problem is not None and rundir.owed(one.id):
                 rundir.fail(one.id, one.row, one.problem)
         if any(one.problem is None and rundir.owed(one.id) for one in asked):
-            asyncio.run(_generate(engine, rundir, asked, recipe, config.in_flight))
+            asyncio.run(_generate(engine, rundir, asked, recipe, config))
         ids = [one.id for one in asked]
         dropped = rundir.finish(ids, {"pairs.jsonl": pairs_of(rundir.rows(ids))}, rows=len(asked))
         pairs = rundir.manifest["counts"]["pairs"]
@@ -90,7 +90,7 @@ def describe(
 
 
 async def _generate(
-    engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, in_flight: int
+    engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, config: "Config"
 ) -> None:
     abilities = await engine.start()
     try:
@@ -128,6 +128,13 @@ async def _generate(
                     requests.append(None)
                     if rundir.owed(one.id):
                         keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]})
-            await feed(engine, requests, rundir.owed, handle, in_flight=in_flight)
+            await feed(
+                engine,
+                requests,
+                rundir.owed,
+                handle,
+                in_flight=config.in_flight,
+                stall_timeout=config.stall_timeout or None,
+            )
     finally:
         await engine.close()

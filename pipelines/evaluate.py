@@ -89,7 +89,12 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
     asked = load(source, how, rows)
     with RunDir.open(path, settings, inputs) as rundir:
         correctness.sample(
-            make_engine(config), rundir, asked, checkpoint_name(config.checkpoint), in_flight=config.in_flight
+            make_engine(config),
+            rundir,
+            asked,
+            checkpoint_name(config.checkpoint),
+            in_flight=config.in_flight,
+            stall_timeout=config.stall_timeout or None,
         )
         ids = [one.id for one in asked]
         tally = _count(rundir, asked)

@@ -7,10 +7,11 @@ few finished requests again costs less than results that hang on when a run was 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from pipelines.engines.base import Engine, Reply, Request
+from pipelines.watchdog import Stalled, Watchdog
 
 T = TypeVar("T")
 
@@ -31,34 +32,84 @@ async def feed(
     handle: Callable[[Request, Reply], None],
     *,
     in_flight: int,
+    stall_timeout: float | None = None,
 ) -> None:
     """Ask `engine` everything that is owed; `handle` sees each owed reply once, in the order of arrival.
 
     requests: one per row, None where a row has nothing to ask; its place in the group stays empty.
     in_flight: most requests at once for an engine that schedules by itself (`batch_size` 1).
+    stall_timeout: seconds without any reply after which the engine is restarted; None waits for ever.
     """
-    if engine.batch_size > 1:
-        for start in range(0, len(requests), engine.batch_size):
-            group = [
-                request for request in requests[start : start + engine.batch_size] if request is not None
-            ]
-            if any(owed(request.id) for request in group):
-                for request, reply in zip(group, await engine.generate(group), strict=True):
-                    if owed(request.id):
-                        handle(request, reply)
+    groups = _groups(requests, engine.batch_size)
+    workers = 1 if engine.batch_size > 1 else max(1, in_flight)
+    failed: set[str] = set()
+
+    def todo() -> Iterator[list[Request]]:
+        """Groups with something owed that this feed has not already seen fail."""
+        for group in groups:
+            if any(owed(request.id) and request.id not in failed for request in group):
+                yield group
+
+    def done(group: list[Request], replies: list[Reply]) -> None:
+        for request, reply in zip(group, replies, strict=True):
+            if owed(request.id):
+                if reply.failure is not None:
+                    failed.add(request.id)
+                handle(request, reply)
+
+    if stall_timeout is None:
+        await _ask(engine, todo(), done, workers, None)
         return
+    with Watchdog(stall_timeout) as dog:
+        while True:
+            try:
+                await _ask(engine, todo(), done, workers, dog)
+                return
+            except Stalled:
+                await engine.close()
+                dog.pause()
+                await engine.start()
+                dog.resume()
 
-    todo = iter([request for request in requests if request is not None and owed(request.id)])
 
-    async def worker() -> None:
-        for request in todo:
-            (reply,) = await engine.generate([request])
-            handle(request, reply)
+def _groups(requests: Sequence[Request | None], size: int) -> list[list[Request]]:
+    cut = [requests[start : start + size] for start in range(0, len(requests), size)]
+    return [[request for request in group if request is not None] for group in cut]
+
+
+async def _ask(
+    engine: Engine,
+    groups: Iterator[list[Request]],
+    done: Callable[[list[Request], list[Reply]], None],
+    workers: int,
+    dog: Watchdog | None,
+) -> None:
+    """Ask groups, `workers` at a time. Raises Stalled where `dog` misses progress."""
+    waiting: dict[int, list[Request]] = {}
+
+    async def worker(number: int) -> None:
+        for group in groups:
+            waiting[number] = group
+            replies = await engine.generate(group)
+            del waiting[number]
+            done(group, replies)
+            if dog is not None:
+                dog.moved()
+
+    async def watch() -> None:
+        while dog is not None:
+            if (left := dog.left) > 0:
+                await asyncio.sleep(left)
+            else:
+                dog.stalled(request.id for group in waiting.values() for request in group)
+                raise Stalled
 
     # The first failure cancels the other workers: nobody goes on asking for a run that cannot be written.
     try:
-        async with asyncio.TaskGroup() as group_of_tasks:
-            for _ in range(max(1, in_flight)):
-                group_of_tasks.create_task(worker())
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch())
+            working = [tasks.create_task(worker(number)) for number in range(workers)]
+            await asyncio.wait(working)
+            watching.cancel()
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed

@@ -29,7 +29,8 @@ _IN_FLIGHT = 256
 # A run may be resumed with other values of these: they say where things lie and how fast to go, not what is asked.
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
-    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code", "base_url"}
+    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
+    | {"base_url", "stall_timeout", "dry_run"}
 )
 
 
@@ -87,6 +88,14 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     dynamic: Annotated[bool, Meta(description="Cut images into tiles (InternVL models).")] = False
     max_num: Annotated[int, Meta(ge=1, description="Most tiles of one image, with --dynamic.")] = 6
     num_workers: Annotated[int, Meta(ge=1, description="Threads that read images ahead.")] = 8
+    stall_timeout: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Restart an engine that gave no answer for so many seconds; 0 waits for ever.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 0.0
     engine_arg: Annotated[
         tuple[str, ...],
         Meta(description="Extra setting for the engine; may be repeated.", extra={"metavar": "K=V"}),

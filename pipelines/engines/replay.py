@@ -1,9 +1,10 @@
 """Answers from a file, the same every time: the whole road without a model, for tests and dry rehearsals.
 
-`--checkpoint FILE.jsonl` holds lines `{"texts": [...], "question"?: ..., "finish_reason"?: ..., "error"?: ...}`.
+`--checkpoint FILE.jsonl` holds lines `{"texts": [...], "question"?: ..., "finish_reason"?: ..., "error"?: ...,
+"stalls"?: 1}`.
 The first line whose `question` is the text of the last user turn answers, else the first line without `question`;
 which of its texts sample i gets is decided by the sample's seed, as drawing would. `--engine-arg delay=0.05` waits
-before each reply, so that a test can interrupt a run half way.
+before each reply, so that a test can interrupt a run half way; a line with `stalls` hangs so many times in a process.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
     question: str | None = None
     finish_reason: FinishReason = "stop"
     error: str | None = None
+    stalls: int = 0
 
 
 class ReplayEngine:
@@ -61,7 +63,10 @@ class ReplayEngine:
 
     async def start(self) -> Abilities:
         """Nothing to load."""
-        answers = {question or "": msgspec.to_builtins(line) for question, line in self._lines.items()}
+        answers = {
+            question or "": msgspec.to_builtins(msgspec.structs.replace(line, stalls=0))
+            for question, line in self._lines.items()
+        }
         return Abilities(
             images=True,
             prefix=True,
@@ -75,6 +80,8 @@ class ReplayEngine:
         replies = []
         for request in batch:
             await asyncio.sleep(self.delay)
+            if not request.id.startswith(PROBE_ID):
+                await self._stall(request)
             replies.append(self._reply(request))
         return replies
 
@@ -96,13 +103,23 @@ class ReplayEngine:
     async def close(self) -> None:
         """Nothing to free."""
 
+    async def _stall(self, request: Request) -> None:
+        line = self._line(request)
+        if line is not None and line.stalls > 0:
+            line.stalls -= 1
+            await asyncio.Event().wait()
+
+    def _line(self, request: Request) -> Line | None:
+        asked = request.messages[-1].text.strip()
+        return self._lines.get(asked) or self._lines.get(None)
+
     def _reply(self, request: Request) -> Reply:
         if request.id.startswith(PROBE_ID):
             samples = [Sample(text="", token_ids=(), finish_reason="length") for _ in range(request.n)]
             return Reply(id=request.id, samples=tuple(samples), prompt_tokens=len(self.rendered(request)))
-        asked = request.messages[-1].text.strip()
-        line = self._lines.get(asked) or self._lines.get(None)
+        line = self._line(request)
         if line is None:
+            asked = request.messages[-1].text.strip()
             return Reply(id=request.id, error=f"the replay file has no answer to {asked!r}")
         if line.error is not None or not line.texts:
             return Reply(id=request.id, error=line.error or "the replay file's line has no texts")

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
+from prefdata.errors import PrefdataError
 
 
 def run(
@@ -75,3 +76,73 @@ def test_shards_hold_everything_once_in_whole_groups(count: int) -> None:
     parts = [shard(rows, index, count, 4) for index in range(count)]
     assert [row for part in parts for row in part] == rows
     assert all(part[0] % 4 == 0 for part in parts if part)
+
+
+class Hanging:
+    """An engine that hangs at some requests, each as often as said, and counts its restarts."""
+
+    def __init__(self, hangs: dict[str, int], batch_size: int) -> None:
+        self.hangs, self.batch_size = hangs, batch_size
+        self.asked: list[str] = []
+        self.starts = self.closes = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    async def close(self) -> None:
+        self.closes += 1
+
+    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
+        self.asked += [request.id for request in batch]
+        for request in batch:
+            if self.hangs.get(request.id, 0) > 0:
+                self.hangs[request.id] -= 1
+                await asyncio.Event().wait()
+        return [Reply(id=request.id, error="no" if request.id == "3" else None) for request in batch]
+
+
+def watched(engine: Hanging, in_flight: int = 2) -> list[str]:
+    handled: list[str] = []
+    done: set[str] = set()
+
+    def handle(request: Request, reply: Reply) -> None:
+        handled.append(request.id)
+        if reply.failure is None:
+            done.add(request.id)
+
+    asyncio.run(
+        feed(
+            cast(Engine, engine),
+            [Request(id=str(number), messages=()) for number in range(10)],
+            lambda name: name not in done,
+            handle,
+            in_flight=in_flight,
+            stall_timeout=0.1,
+        )
+    )
+    return handled
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_stalled_engine_is_restarted_and_only_what_is_owed_is_asked_again(batch_size: int) -> None:
+    engine = Hanging({"5": 1, "8": 1}, batch_size)
+    handled = watched(engine)
+    assert sorted(handled) == [str(number) for number in range(10)], "what failed is handled once, too"
+    assert engine.starts == engine.closes >= 1
+    again = {name for name in engine.asked if engine.asked.count(name) > 1}
+    assert again == ({"4", "5", "6", "7", "8", "9"} if batch_size == 4 else {"5", "8"})
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_second_stall_at_the_same_place_ends_the_feed(batch_size: int) -> None:
+    engine = Hanging({"5": 9}, batch_size)
+    with pytest.raises(PrefdataError, match=r"hangs again at the same requests .*5") as ended:
+        watched(engine)
+    assert ended.value.exit_code == 1
+    assert engine.starts == 1
+
+
+def test_a_working_engine_is_left_alone() -> None:
+    engine = Hanging({}, 1)
+    watched(engine)
+    assert engine.starts == 0
