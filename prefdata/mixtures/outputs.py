@@ -1,4 +1,4 @@
-"""The folder of `prefdata mix write`: shards, `meta.json` to train on them, `mix.json` with the plan and the hashes.
+"""The folder of `prefdata mix write`: shards, `meta.json` to train on them, `mix.json` with plan and hashes, a card.
 
 An earlier write stays whole until the new one is: shards grow in a temporary folder inside and are moved when all are
 there, the manifest last. Only what an earlier manifest names is replaced, and never in a folder that is read from. A
@@ -18,14 +18,17 @@ import msgspec
 
 from prefdata.atomic import NO_SPACE
 from prefdata.errors import PrefdataError
+from prefdata.formats import get
 from prefdata.jsonl import write_json
 from prefdata.mixtures.meta import write_meta
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.plan import Plan
 from prefdata.outcome import Count
+from prefdata.progress import say
 
 MANIFEST = "mix.json"
 META = "meta.json"
+CARD = "README.md"
 _STAGED = ".mix-"
 _LOCK = ".lock"
 
@@ -102,6 +105,38 @@ def finish(
     )
     for name in stale:
         (folder / name).unlink(missing_ok=True)
+    if "pair" in get(format_id).kinds:
+        _describe(folder, plan, next(iter(shards)).partition("-")[0] + "-*" + Path(next(iter(shards))).suffix)
+
+
+def _describe(folder: Path, plan: Plan, data: str) -> None:
+    """The card that a hub needs to load the shards and nothing else. One that is there may hold a person's licence."""
+    from prefdata.report.card import write_card
+
+    if (folder / CARD).exists():
+        say(f"{folder / CARD}: kept as it is; remove it to have its counts written anew.")
+        return
+    settings = {
+        "seed": plan.seed,
+        "epoch": plan.epoch,
+        "drawn": f"as {plan.compat} draws" if plan.compat else "exactly",
+    }
+    write_card(
+        folder / CARD,
+        name=folder.resolve().name,
+        what="One epoch of a mixture of preference pairs, shuffled.",
+        counts={"pairs": plan.total["want"], "of source": {one.name: one.want for one in plan.sources}},
+        settings=settings,
+        caveats="Rows of a source can be here several times, or only some of them: `mix.json` holds the whole plan.",
+        files={
+            data: "the pairs",
+            MANIFEST: "the plan and the hashes of the files",
+            META: "a mixture to train on",
+        },
+        tags=("mixture",),
+        images=plan.total["images"] > 0,
+        provenance="",
+    )
 
 
 def _earlier(folder: Path) -> set[str]:

@@ -16,6 +16,7 @@ _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"),
 )  # fmt: skip
+_PROVENANCE = "Every row's `meta` names its model, sampling, seed and verdicts."
 
 
 def write_card(
@@ -29,13 +30,15 @@ def write_card(
     files: Mapping[str, str],
     tags: tuple[str, ...] = (),
     images: bool,
+    provenance: str = _PROVENANCE,
 ) -> None:
     """Write the card.
 
     counts: what was kept and dropped, nested ones by reason; `pairs` is the size. files: name -> what it holds; the
-    first is the data itself. images: whether any row has one.
+    first is the data itself, or a pattern. images: whether any row has one. provenance: where rows tell their making.
     """
-    write_text(path, card(name, what, counts, settings, caveats, files, tags, images=images))
+    text = card(name, what, counts, settings, caveats, files, tags, images=images, provenance=provenance)
+    write_text(path, text)
 
 
 def card(
@@ -48,12 +51,14 @@ def card(
     tags: tuple[str, ...] = (),
     *,
     images: bool,
+    provenance: str = _PROVENANCE,
 ) -> str:
     """The card's text."""
     table = "\n".join(f"| {_cell(label)} | {count} |" for label, count in _counted(counts))
     told = "\n".join(f"| {_cell(key)} | `{_cell(value)}` |" for key, value in settings.items())
     listed = "\n".join(f"- `{file}`: {holds}" for file, holds in files.items())
     beware = f"## Limitations\n\n{caveats}\n\n" if caveats else ""
+    told_where = f"{provenance}\n\n" if provenance else ""
     front = _front(name, int(counts.get("pairs", 0)), next(iter(files)), tags, images=images)
     return f"""{front}
 # {name}
@@ -72,9 +77,7 @@ def card(
 |---|---|
 {told}
 
-Every row's `meta` names its model, sampling, seed and verdicts.
-
-{beware}## Licence
+{told_where}{beware}## Licence
 
 Not set. The answers stand under the terms of the model that wrote them, the questions and images under their own;
 write the licence into `license` above before publishing.

@@ -140,6 +140,18 @@ def test_a_write_that_fails_leaves_the_earlier_one(mix: Path, tmp_path: Path) ->
     assert not (tmp_path / "new").exists()
 
 
+def test_the_card_counts_by_source_and_keeps_what_a_person_wrote(mix: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    written(mix, tmp_path / "out", 0, shards=2)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| pairs | 35 |\n| of source: geo | 15 |\n| of source: text | 20 |" in card
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train")
+    assert len(loaded) == 35
+    (tmp_path / "out" / "README.md").write_text(card.replace("license: unknown", "license: mit"))
+    written(mix, tmp_path / "out", 1)
+    assert "license: mit" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_meta_json_of_somebody_else_is_not_replaced(mix: Path, tmp_path: Path) -> None:
     before = mix.read_bytes()
     with pytest.raises(PrefdataError, match=r"meta\.json of something else"):
@@ -320,6 +332,9 @@ def test_parquet_holds_the_images_and_loads(mix: Path, tmp_path: Path) -> None:
     assert (source.format, source.length) == ("trl", 35)
     assert len(list(read_rows(source.annotation))) == 35
     manifest = json.loads((tmp_path / "hub" / "mix.json").read_text())["files"]
+    whole = datasets.load_dataset(str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"), split="train")
+    assert whole.features == loaded.features
+    assert sum(len(row["images"]) for row in whole) == 15
     assert manifest[made.files[0]] == {"rows": 35, "hash": file_hash(tmp_path / "hub" / made.files[0])}
 
 

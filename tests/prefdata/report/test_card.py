@@ -1,5 +1,8 @@
 """The dataset card is one that the hub's own library reads."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from prefdata.report.card import card
@@ -35,3 +38,24 @@ def test_the_front_matter_is_the_hubs(pairs: int, size: str) -> None:
     assert "dropout-ntp" in data.tags
     assert data.task_categories == ["image-text-to-text"]
     assert hub.DatasetCard(made(pairs=pairs, images=False)).data.task_categories == ["text-generation"]
+
+
+def test_the_hubs_loader_takes_the_data_and_nothing_else(tmp_path: Path) -> None:
+    """A run's folder holds other rows too (dropped.jsonl, meta.json); the card says which file is the data set."""
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "README.md").write_text(made(pairs=2))
+    row = {"question": "Q", "chosen": "a", "rejected": "b"}
+    (tmp_path / "pairs.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+    (tmp_path / "dropped.jsonl").write_text(json.dumps({"reason": "same", "row": row}) + "\n")
+    (tmp_path / "meta.json").write_text('{"a": {"annotation": "pairs.jsonl"}}')
+    loaded = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    assert {name: list(split) for name, split in loaded.items()} == {"train": [row, row]}
+
+
+def test_the_card_survives_the_hubs_own_writer() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.DatasetCard(made(pairs=7))
+    again = hub.DatasetCard(str(card))
+    assert again.data.to_dict() == card.data.to_dict()
+    assert again.text == card.text
+    assert isinstance(card.data, hub.DatasetCardData)
