@@ -1,5 +1,6 @@
 """Formats of other packages: found by entry point, read only when needed, and never in the place of a built-in one."""
 
+import importlib.metadata
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -39,7 +40,7 @@ class Asked:
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def add(name: str, value: str) -> Asked:
         asked = Asked(EntryPoint(name, value, "prefdata.formats"))
-        monkeypatch.setattr(formats, "entry_points", asked)
+        monkeypatch.setattr(importlib.metadata, "entry_points", asked)
         forget()
         return asked
 
