@@ -1,8 +1,8 @@
-/* Collect rows of several files into one block, in the order they are written.
+/* Draw the rows of an epoch, and collect rows of several files into one block in the order they are written.
  *
- * Called by mixtures/gather.py, which does the same without it, only slower: a row never becomes a Python object. Rows
- * are read in the order of the files and land at their place in the block. Nothing is decoded; where a row's image path
- * needs a prefix, the index says at which byte.
+ * Called by mixtures/draw.py and gather.py, which do the same without it, only slower: a row never becomes a Python
+ * object. Rows are read in the order of the files and land at their place in the block. Nothing is decoded; where a
+ * row's image path needs a prefix, the index says at which byte.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -129,7 +129,38 @@ done:
     return result;
 }
 
+/* As many exchanges of a shuffle as there are eight random bytes. Downwards from `place`, each value changes with one at
+ * or before it (Fisher and Yates); upwards, with one at or behind it (the front of a shuffle). */
+static PyObject *exchange(PyObject *self, PyObject *args) {
+    Py_buffer values, random;
+    unsigned long long place;
+    int upwards;
+    if (!PyArg_ParseTuple(args, "w*y*Kp", &values, &random, &place, &upwards))
+        return NULL;
+    uint64_t *items = values.buf, count = (uint64_t)values.len / 8, steps = (uint64_t)random.len / 8;
+    int good = upwards ? place + steps <= count : place < count && steps <= place;
+    for (uint64_t i = 0; good && i < steps; i++) {
+        uint32_t words[2];
+        memcpy(words, (const char *)random.buf + 8 * i, 8);
+        /* What Random.random() makes of two words of its generator. */
+        double drawn = ((words[0] >> 5) * 67108864.0 + (words[1] >> 6)) / 9007199254740992.0;
+        uint64_t other = upwards ? place + (uint64_t)(drawn * (double)(count - place)) : (uint64_t)(drawn * (double)(place + 1));
+        uint64_t held = items[place];
+        items[place] = items[other];
+        items[other] = held;
+        place += upwards ? 1 : -1;
+    }
+    PyBuffer_Release(&values);
+    PyBuffer_Release(&random);
+    if (!good) {
+        PyErr_SetString(PyExc_IndexError, "more exchanges than values");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"exchange", exchange, METH_VARARGS, "exchange(values, random bytes, place, upwards): steps of a shuffle, in place."},
     {"gather", gather, METH_VARARGS,
      "gather(codes, [(file, starts, lengths, places, prefix)], out): (size, rows moved, code that failed or -1)."},
     {NULL, NULL, 0, NULL},

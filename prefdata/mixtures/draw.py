@@ -3,13 +3,17 @@
 What is drawn of a source depends on (seed, source name, epoch) alone, the order on (seed, epoch): any process on any
 machine works out the same epoch without talking to another. Full copies hold every row; the remainder is a sample
 without replacement, drawn anew each epoch. The decision to question: shuffles and samples are written out here on top
-of `Random.random()`, the one method whose values Python promises never to change between versions.
+of `Random.random()`, the one method whose values Python promises never to change between versions. The compiled part
+makes the same numbers of the generator's bytes, and is used only where it does.
 """
 
+import functools
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from random import Random
+from typing import Any
 
 from prefdata.choices import Compat
 from prefdata.errors import PrefdataError
@@ -20,6 +24,13 @@ from prefdata.mixtures.model import Mixture
 # Rows are kept as source << SHIFT | row: eight bytes each, so an epoch of millions fits in little memory.
 SHIFT = 40
 MASK = (1 << SHIFT) - 1
+# Numbers drawn at a time by the compiled part.
+_STEPS = 1 << 16
+
+try:
+    _compiled: Any = import_module("prefdata._gather")
+except ImportError:
+    _compiled = None
 
 
 class Epoch(Sequence[tuple[int, int]]):
@@ -91,6 +102,10 @@ def names(mixture: Mixture) -> list[str]:
 def sample(have: int, count: int, random: Random) -> "array[int]":
     """`count` distinct numbers below `have`, in random order: the front of a shuffle."""
     pool = array("Q", range(have))
+    if _agrees():
+        for place in range(0, count, _STEPS):
+            _compiled.exchange(pool, random.randbytes(8 * min(_STEPS, count - place)), place, True)
+        return pool[:count]
     draw = random.random
     for place in range(count):
         other = place + int(draw() * (have - place))
@@ -100,10 +115,27 @@ def sample(have: int, count: int, random: Random) -> "array[int]":
 
 def shuffle(values: "array[int]", random: Random) -> None:
     """Fisher and Yates, in place."""
+    if _agrees():
+        for place in range(len(values) - 1, 0, -_STEPS):
+            _compiled.exchange(values, random.randbytes(8 * min(_STEPS, place)), place, False)
+        return
     draw = random.random
     for place in range(len(values) - 1, 0, -1):
         other = int(draw() * (place + 1))
         values[place], values[other] = values[other], values[place]
+
+
+@functools.cache
+def _agrees() -> bool:
+    """Whether the compiled part is there and draws from this Python's generator as `Random.random()` does."""
+    if _compiled is None:
+        return False
+    one, other, drawn = array("Q", range(64)), array("Q", range(64)), Random(1).random
+    _compiled.exchange(one, Random(1).randbytes(8 * 63), 63, False)
+    for place in range(63, 0, -1):
+        at = int(drawn() * (place + 1))
+        other[place], other[at] = other[at], other[place]
+    return one == other
 
 
 def _pack(rows: Iterator[tuple[int, int]]) -> "array[int]":

@@ -1,8 +1,10 @@
 """Exact counts and the originals' truncation, side by side."""
 
 import json
+from array import array
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prefdata.errors import PrefdataError
-from prefdata.mixtures import Mixture, Source, epoch
+from prefdata.mixtures import Mixture, Source, draw, epoch
 from prefdata.mixtures.compat import compat_want
 from prefdata.mixtures.counts import MOST_COPIES, factor_for, share_of
+from prefdata.mixtures.draw import sample, shuffle
 from prefdata.mixtures.lists import read_lists
 
 
@@ -133,6 +136,19 @@ def test_remainders_are_drawn_anew_and_one_source_does_not_move_another() -> Non
 def test_the_order_is_the_same_on_every_machine() -> None:
     source = Source(name="a", annotation=Path("a"), repeat_time=Decimal("1.5"))
     assert [row for _, row in epoch(Mixture((source,)), 7, 1, [6])] == [0, 4, 5, 3, 1, 2, 1, 5, 4]
+
+
+@pytest.mark.parametrize("have", [1, 2, 63, 70_000, 140_001])
+def test_the_compiled_draw_is_the_ordinary_one(have: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> tuple[list[int], list[int]]:
+        values = array("Q", range(have))
+        shuffle(values, Random("s"))
+        return values.tolist(), sample(have, have // 2 + 1, Random("s")).tolist()
+
+    compiled = drawn()
+    monkeypatch.setattr(draw, "_agrees", lambda: False)
+    assert drawn() == compiled
+    assert sorted(compiled[0]) == list(range(have))
 
 
 def test_the_original_xcomposer_epoch_sees_about_63_percent(tmp_path: Path) -> None:
