@@ -1,0 +1,199 @@
+"""Planning and writing a mixture of 20 sources against `prefdata validate` over the same rows, all in one process.
+
+python -m benchmarks.mixtures [--rows 300000] [--rounds 3] [--large 3000000]
+
+Every round runs every subject once; a subject's figure is the median over rounds of its rate (rows given per CPU
+second) divided by that of validation in the same round. Factors of 0.5, 1, 1.5 and 1 give an epoch as many rows as the
+files have. Two mixtures are written: one whose sources share an image root, so that rows are copied, and one in which
+each source has its own, so that every image path is moved. Files lie in memory where the machine has /dev/shm; to
+write costs the same everywhere but for the disk, which "copy of the files" tells apart.
+
+`--large` adds whole commands, as a user runs them, over that many shorter rows: seconds of the first plan (which makes
+the indexes), of the next one and of the write, the size of the indexes and the peak memory of each.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.harness import RESULTS, Timing, measure, versions_of
+from benchmarks.pairs import pairs
+from prefdata.jsonl import encode_row
+from prefdata.mixtures import epoch, gather, load
+from prefdata.mixtures.index import open_index
+from prefdata.mixtures.materialise import write_epoch
+from prefdata.mixtures.plan import make_plan
+from prefdata.validate import Options, validate
+
+_SOURCES = 20
+_FACTORS = (0.5, 1, 1.5, 1)
+_CHUNK = 1 << 20
+_SHORT = 200  # characters of an answer of the large mixture
+
+
+def write_sources(folder: Path, rows: int, *, short: bool) -> list[Path]:
+    """Twenty files of equally many rows; short ones repeat a thousand texts under new questions."""
+    paths = [folder / f"s{number:02}.jsonl" for number in range(_SOURCES)]
+    streams = [path.open("wb") for path in paths]
+    if short:
+        ready = []
+        for row in pairs(1000):
+            answers = encode_row({side: row[side][-_SHORT:] for side in ("chosen", "rejected")})
+            ready.append((row["image"].encode(), b"," + answers[1:]))
+        for number in range(rows):
+            image, rest = ready[number % 1000]
+            line = b'{"image":"%b","question":"<image>\\nWhat is $x_{%d}$?"%b' % (image, number, rest)
+            streams[number % _SOURCES].write(line)
+    else:
+        for number, row in enumerate(pairs(rows)):
+            streams[number % _SOURCES].write(encode_row(row))
+    for stream in streams:
+        stream.close()
+    return paths
+
+
+def write_mixture(folder: Path, name: str, *, roots: bool) -> Path:
+    """A meta.json of the sources."""
+    entries = {
+        f"s{number:02}": {
+            "root": f"images/s{number:02}" if roots else "images",
+            "annotation": f"s{number:02}.jsonl",
+            "repeat_time": _FACTORS[number % len(_FACTORS)],
+        }
+        for number in range(_SOURCES)
+    }
+    (folder / name).write_text(json.dumps(entries))
+    return folder / name
+
+
+def planned(mix: Path, index: str = "index") -> None:
+    """What `mix plan` does."""
+    mixture = load(mix)
+    make_plan(mixture, [open_index(source.annotation, mix.parent / index) for source in mixture.sources])
+
+
+def written(mix: Path, out: Path) -> None:
+    """What `mix write` does."""
+    mixture = load(mix)
+    indexes = [open_index(source.annotation, mix.parent / "index") for source in mixture.sources]
+    drawn = epoch(mixture, 0, 0, [len(index) for index in indexes])
+    write_epoch(out, mixture, indexes, drawn, make_plan(mixture, indexes))
+
+
+def copied(paths: list[Path], out: Path) -> None:
+    """The least that writing so many bytes can cost."""
+    with out.open("wb") as target:
+        for path in paths:
+            with path.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    target.write(chunk)
+
+
+def fresh_index(mix: Path) -> None:
+    """All indexes anew."""
+    for path in (mix.parent / "anew").glob("*"):
+        path.unlink()
+    planned(mix, "anew")
+
+
+def rates(folder: Path, rows: int, rounds: int) -> dict[str, float]:
+    """Rates against validation, for rows of full length."""
+    paths = write_sources(folder, rows, short=False)
+    one, many = (write_mixture(folder, f"{name}.json", roots=name == "roots") for name in ("one", "roots"))
+    planned(one)
+    subjects: dict[str, Callable[[], object]] = {
+        "validate": lambda: validate(paths, Options(images="none", workers=1)),
+        "write, one root": lambda: written(one, folder / "out"),
+        "write, a root per source": lambda: written(many, folder / "out"),
+        "make the indexes": lambda: fresh_index(one),
+        "plan, indexes there": lambda: planned(one),
+        "copy of the files": lambda: copied(paths, folder / "copy"),
+    }
+    timings: dict[str, list[Timing]] = {subject: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject, run in subjects.items():
+            timings[subject].append(measure(run))
+    base = timings["validate"]
+    print(
+        f"{rows:,} rows of {sum(p.stat().st_size for p in paths) / rows:.0f} bytes in {_SOURCES} sources",
+        end="; ",
+    )
+    print(f"compiled gathering: {gather._compiled is not None}")
+    figures = {}
+    for subject, mine in timings.items():
+        figures[subject] = statistics.median(a.cpu / b.cpu for a, b in zip(base, mine, strict=True))
+        low, high = (pick(a.cpu / b.cpu for a, b in zip(base, mine, strict=True)) for pick in (min, max))
+        seconds = statistics.median(timing.cpu for timing in mine)
+        print(
+            f"{subject:26} {seconds:7.3f} CPU s  {figures[subject]:8.2f} x validate ({low:.2f} to {high:.2f})"
+        )
+    return figures
+
+
+def command(folder: Path, *arguments: str) -> tuple[float, float]:
+    """(seconds by the clock, peak MiB) of a command."""
+    program = str(Path(sys.executable).with_name("prefdata"))
+    started = time.perf_counter()
+    process = subprocess.Popen([program, *arguments, "-q"], cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{arguments}: ended with {status}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def large(folder: Path, rows: int) -> dict[str, float]:
+    """Whole commands over many rows."""
+    paths = write_sources(folder, rows, short=True)
+    size = sum(path.stat().st_size for path in paths)
+    print(
+        f"{rows:,} rows of {size / rows:.0f} bytes in {_SOURCES} sources, {size / 1e9:.2f} GB, whole commands:"
+    )
+    write_mixture(folder, "roots.json", roots=True)
+    plan = ("mix", "plan", "roots.json", "--index", "index")
+    figures: dict[str, float] = {"rows": rows, "bytes": size}
+    for name, arguments in {
+        "first plan": plan,
+        "plan": plan,
+        "write": ("mix", "write", "roots.json", "out", "--index", "index", "--shards", "8"),
+        "validate": ("validate", "--images", "none", "--workers", "1", *(path.name for path in paths)),
+    }.items():
+        seconds, peak = command(folder, *arguments)
+        figures |= {f"{name}, s": seconds, f"{name}, peak MiB": peak}
+        print(f"{name:12} {seconds:7.2f} s  peak {peak:.0f} MiB")
+    index = sum(path.stat().st_size for path in (folder / "index").iterdir())
+    figures["index MiB"] = index / 2**20
+    print(f"indexes      {index / 2**20:.1f} MiB, {index / rows:.1f} bytes a row")
+    print(
+        f"write        {figures['validate, s'] / figures['write, s']:.2f} x validate by the clock", end="; "
+    )
+    print(f"limit of memory: 150 MiB + the indexes = {150 + index / 2**20:.0f} MiB")
+    return figures
+
+
+def main() -> None:
+    """Measure, print, write results/mixtures.json."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--large", type=int, default=0)
+    asked = parser.parse_args()
+    memory = Path("/dev/shm")
+    document: dict[str, object] = {"versions": versions_of(["prefdata", "msgspec", "xxhash"])}
+    for key, size in (("rates", asked.rows), ("large", asked.large)):
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+            if size:
+                folder = Path(name)
+                document[key] = rates(folder, size, asked.rounds) if key == "rates" else large(folder, size)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "mixtures.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
