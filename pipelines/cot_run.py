@@ -1,6 +1,7 @@
 """One `cot-pairs` run from its flags: inputs, run directory, sampling or reading, results, mixture entry and card."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import msgspec
 
 from pipelines import correctness, results, samples
 from pipelines.cli.options import identity
+from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import ANSWER_TYPES, VERSION
@@ -41,6 +43,9 @@ def run(config: "Config") -> int | None:
     """Do the run, print its counts, and put one JSON line on standard output."""
     if config.answer_type not in ANSWER_TYPES:
         raise PrefdataError(f"--answer-type {config.answer_type}: use one of {', '.join(ANSWER_TYPES)}.")
+    if config.dry_run:
+        _rehearse(config)
+        return None
     how = results.Pairing(limit=config.num_pairs_per_key, band=config.band)
     made = _judge_only(config, how) if config.samples else _generate(config, how)
     counts, path = made.counts, made.run.path
@@ -72,7 +77,7 @@ class _Finished(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
 
 
-def _generate(config: "Config", how: results.Pairing) -> _Finished:
+def _check_inputs(config: "Config") -> None:
     if not config.prompt_path:
         raise PrefdataError(
             "Missing --prompt-path: name a file of questions, or --samples with what was sampled elsewhere."
@@ -81,6 +86,10 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
         raise PrefdataError(
             "Missing --checkpoint: name the model that answers, or --samples with what was sampled elsewhere."
         )
+
+
+def _generate(config: "Config", how: results.Pairing) -> _Finished:
+    _check_inputs(config)
     source = Path(config.prompt_path)
     settings, inputs = pinned(config, "cot-pairs", source)
     engine = make_engine(config)
@@ -101,6 +110,17 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
         counts = results.finish(rundir, [one.id for one in asked], how, config.sampling())
     root = image_root(config.image_root, source, path)
     return _Finished(run=rundir, asked=len(asked), counts=counts, root=root, settings=settings)
+
+
+def _rehearse(config: "Config") -> None:
+    if config.samples:
+        raise PrefdataError("--dry-run: with --samples nothing is generated; leave one of them out.")
+    _check_inputs(config)
+    engine = make_engine(config)
+    asked = shard(_questions(config, Path(config.prompt_path)), *config.shard_of, engine.batch_size)
+    dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
+    requests = [one.request for one in asked if one.problem is None]
+    rehearse(engine, requests, None, dropped, config.price_per_mtok)
 
 
 def _questions(config: "Config", source: Path) -> list[Asked]:

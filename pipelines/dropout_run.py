@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.dropout_ntp import Asked, Dropped, Recipe, asked_of, pairs_of, request_of, result_of
+from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
@@ -57,6 +59,9 @@ def run(config: "Config") -> int | None:
     rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
     engine = make_engine(config)
     asked = shard(asked_of(source, rows, recipe), *config.shard_of, engine.batch_size)
+    if config.dry_run:
+        _rehearse(engine, asked, recipe, config.price_per_mtok)
+        return None
     path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix, config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
         for one in asked:
@@ -77,6 +82,22 @@ def run(config: "Config") -> int | None:
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "kept": pairs, "dropped": dropped}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return code
+
+
+def _rehearse(engine: Engine, asked: list[Asked], recipe: Recipe, price: str) -> None:
+    requests, originals = [], []
+    dropped: Counter[str] = Counter()
+    for one in asked:
+        try:
+            if one.problem is not None:
+                raise Dropped(one.problem)
+            request = request_of(one, recipe, engine)
+        except Dropped as reason:
+            dropped[str(reason).split(":")[0]] += 1
+        else:
+            requests.append(request)
+            originals.append(one.chosen[len(request.prefix) :])
+    rehearse(engine, requests, originals, dropped, price)
 
 
 def describe(

@@ -30,7 +30,7 @@ _IN_FLIGHT = 256
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
     {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
-    | {"base_url", "stall_timeout", "dry_run"}
+    | {"base_url", "stall_timeout", "dry_run", "price_per_mtok"}
 )
 
 
@@ -57,9 +57,10 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         Meta(description="Number type of the weights; auto: float32 on a CPU, else the checkpoint's own."),
     ] = "auto"
     tp: Annotated[
-        AtLeastOne | None,
+        str | int | None,
         Meta(
-            description="Tensor-parallel size; the environment variable TP is read where it is not given.",
+            description="Tensor-parallel size; auto: the smallest that fits. Default: environment variable TP, or 1.",
+            extra={"metavar": "N|auto"},
         ),
     ] = None
     pp: Annotated[AtLeastOne | None, Meta(description="Pipeline-parallel size (engines that have one).")] = (
@@ -112,13 +113,18 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     @property
     def tensor_parallel(self) -> int:
         """`--tp`, else the environment variable TP (as the original scripts read it), else 1."""
-        if self.tp is not None:
-            return self.tp
-        given = os.environ.get("TP", "1")
-        if not given.isdigit() or int(given) < 1:
-            raise PrefdataError(
-                f"The environment variable TP is {given!r}; a whole number of at least 1 is needed."
+        where, given = ("--tp", self.tp) if self.tp is not None else ("TP", os.environ.get("TP", "1"))
+        if given == "auto":
+            from pipelines.plan import automatic
+
+            # One device each: nothing to spread.
+            return (
+                1
+                if self.engine in ("transformers", "replay")
+                else automatic(self.checkpoint, self.session_len)
             )
+        if not str(given).isdigit() or int(given) < 1:
+            raise PrefdataError(f"{where} {given}: a whole number of at least 1 is needed, or auto.")
         return int(given)
 
     @property
@@ -189,6 +195,18 @@ class RunOptions(SamplingOptions, kw_only=True, frozen=True):
             extra={"metavar": "I/N"},
         ),
     ] = None
+
+    dry_run: Annotated[
+        bool,
+        Meta(description="Print the first prompts and an estimate of requests and tokens; generate nothing."),
+    ] = False
+    price_per_mtok: Annotated[
+        str,
+        Meta(
+            description="With --dry-run: price of a million tokens, to estimate the cost.",
+            extra={"metavar": "PROMPT,GENERATED"},
+        ),
+    ] = ""
 
     @property
     def shard_of(self) -> tuple[int, int]:

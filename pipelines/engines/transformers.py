@@ -100,7 +100,8 @@ class TransformersEngine:
     @property
     def _ready(self) -> Renderer:
         if self._renderer is None:
-            raise RuntimeError("the engine has not been started")
+            options = self._options
+            self._renderer = load_renderer(self._model_name, trust_remote_code=options.trust_remote_code)
         return self._renderer
 
     def _load(self) -> None:
@@ -110,8 +111,7 @@ class TransformersEngine:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         options, name = self._options, self._model_name
-        self._renderer = load_renderer(name, trust_remote_code=options.trust_remote_code)
-        image_processor = getattr(self._renderer.processor, "image_processor", None)
+        image_processor = getattr(self._ready.processor, "image_processor", None)
         self._tiles = _tile_settings(image_processor, options.dynamic, options.max_num)
         # Half precision on a CPU is slow without the newest instructions, and small models fit anyway.
         wide = options.dtype == "auto" and self._device.type == "cpu"
@@ -130,7 +130,7 @@ class TransformersEngine:
             raise PrefdataError(
                 f"{name}: the model cannot be loaded ({' '.join(str(error).split())})."
             ) from error
-        tokenizer = self._renderer.tokenizer
+        tokenizer = self._ready.tokenizer
         stops = self._model.generation_config.eos_token_id
         listed = stops if isinstance(stops, list) else [stops]
         self._stop_ids = frozenset(stop for stop in (*listed, tokenizer.eos_token_id) if stop is not None)

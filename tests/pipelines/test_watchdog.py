@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, stalls: int, *more: str) -> subprocess.CompletedProcess[str]:
-    answers = [{"texts": [" and so on."]}, {"texts": [" and on."], "question": "7?", "stalls": stalls}]
+    answers: list[dict[str, Any]] = [
+        {"texts": [" and so on."]},
+        {"texts": [" and on."], "question": "7?", "stalls": stalls},
+    ]
     write_lines(folder / "answers.jsonl", answers)
     return subprocess.run(
         [
