@@ -74,7 +74,7 @@ $(MAIN_STAMP): pyproject.toml constraints.txt
 	$(call create_venv,$(VENV))
 	@echo "set-up: installs into $(VENV) (about 2 minutes and 1.6 GB on a machine without a GPU)"
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch
-	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,near,dev]'
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,near,judge,dev]'
 	@touch $@
 
 $(VLLM_STAMP): pyproject.toml constraints-vllm.txt tests/support/torchvision_on_cpu.py

@@ -2,19 +2,23 @@
 
 The order is: find the answer (`extract`), decide what kind the reference is (from the reference and the options alone,
 never from a file's or data set's name), compare with every valid reference form. Right for one form is right; wrong
-needs all forms to say so; anything else is undecided, with the reason.
+needs all forms to say so; anything else is undecided, with the reason. What may run for ever is asked of killable
+processes (`outside.py`); `judge_all` asks for many responses at once, so that these work side by side.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final, Literal, get_args
+from typing import Final
 
 import msgspec
 
-from pipelines.judging import anls, choice, maths, number, quantity, relaxed, text, yesno
+from pipelines.judging import anls, choice, maths, number, relaxed, text, vqa, yesno
 from pipelines.judging.extract import Extraction, extract
 from pipelines.judging.kind import kind_of
 from pipelines.judging.normalise import operators, plain, words
+from pipelines.judging.outside import Algebra, Outside, version
+from pipelines.judging.quantity import quantity
 from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import CUT_OFF, EXACT, VERSION, Decision, Outcome, Reason, Tolerance, Verdict
 from prefdata.errors import PrefdataError
@@ -23,6 +27,7 @@ __all__ = [
     "ANSWER_TYPES",
     "EXACT",
     "VERSION",
+    "Ask",
     "Extraction",
     "Outcome",
     "Reason",
@@ -30,12 +35,31 @@ __all__ = [
     "Verdict",
     "extract",
     "judge",
+    "judge_all",
     "kind_of",
+    "version",
 ]
 
-AnswerType = Literal["auto", "choice", "yesno", "number", "text", "math", "latex", "anls", "relaxed"]
-ANSWER_TYPES: Final[tuple[str, ...]] = get_args(AnswerType)
+ANSWER_TYPES: Final = (
+    *("auto", "choice", "yesno", "number", "text", "math", "latex", "anls", "relaxed", "vqa", "regex", "llm"),
+)
+_AS_GIVEN: Final = (
+    "vqa",
+    "regex",
+    "llm",
+)  # options or the reference's looks never turn these into another type
 _MAX_ANSWER: Final = 20_000
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One response to judge against every valid reference form."""
+
+    response: str
+    gold: tuple[str, ...]
+    answer_type: str = "auto"
+    question: str = ""
+    options: tuple[str, ...] = ()
+    finish_reason: str = "stop"
 
 
 def judge(
@@ -48,25 +72,50 @@ def judge(
     *,
     anchored: bool = True,
     tolerance: Tolerance = EXACT,
+    algebra: Algebra = "auto",
 ) -> Verdict:
     """Judge one response against every valid reference form.
 
     `anchored=True` (what generation asks for): an answer without a marker, box or tag is undecided(format).
     `anchored=False` (predictions of other programs): bold text or the whole text may be the answer.
+    `algebra`: whether math-verify is asked what the rules leave open: where it is installed, always, or never.
     Never raises on any text; an unknown `answer_type` is a user error.
     """
-    if answer_type not in ANSWER_TYPES:
+    ask = Ask(response, tuple(gold), answer_type, question, tuple(options), finish_reason)
+    return judge_all([ask], anchored=anchored, tolerance=tolerance, algebra=algebra)[0]
+
+
+def judge_all(
+    asks: Sequence[Ask], *, anchored: bool = True, tolerance: Tolerance = EXACT, algebra: Algebra = "auto"
+) -> list[Verdict]:
+    """The verdicts on many responses, as `judge` gives them; what needs a worker process is asked together."""
+    outside = Outside(algebra)
+    verdicts = []
+    unfinished = []
+    for number_, ask in enumerate(asks):
+        verdicts.append(_judge(ask, anchored, tolerance, outside))
+        if outside.asked():
+            unfinished.append(number_)
+    if outside.answer():
+        for number_ in unfinished:
+            verdicts[number_] = _judge(asks[number_], anchored, tolerance, outside)
+    return verdicts
+
+
+def _judge(ask: Ask, anchored: bool, tolerance: Tolerance, outside: Outside) -> Verdict:
+    if ask.answer_type not in ANSWER_TYPES:
         raise PrefdataError(
-            f"answer_type {answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
+            f"answer_type {ask.answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
         )
-    forms = [form for form in gold if form.strip()]
+    forms = [form for form in ask.gold if form.strip()]
     if not forms:
         return Verdict(outcome="undecided", rule="gold", reason="gold")
-    found = extract(response, bare=not anchored)
+    found = extract(ask.response, bare=not anchored)
+    cut_off = ask.finish_reason in CUT_OFF
     if found is None:
-        reason: Reason = "truncated" if finish_reason in CUT_OFF else "format"
+        reason: Reason = "truncated" if cut_off else "format"
         return Verdict(outcome="undecided", rule="extract", reason=reason, gold=forms[0])
-    if finish_reason in CUT_OFF and not found.closed:
+    if cut_off and not found.closed:
         return Verdict(
             outcome="undecided",
             rule="extract",
@@ -75,29 +124,48 @@ def judge(
             gold=forms[0],
             span=(found.start, found.end),
         )
-    listed = choice.options_in(question) or tuple(options)
-    best: tuple[int, Decision, str, str] | None = None
-    for form in forms:
-        kind = (
-            kind_of(form, listed)
-            if answer_type == "auto" or (listed and choice.letters_of(form, listed))
-            else answer_type
-        )
-        decision = _decide(found.text[:_MAX_ANSWER], form, kind, question, listed, tolerance)
-        rank = ("correct", "undecided", "wrong").index(decision.outcome)
-        if best is None or rank < best[0]:
-            best = (rank, decision, form, kind)
-        if rank == 0:
-            break
-    assert best is not None
-    _, decision, form, kind = best
-    if decision.outcome == "wrong" and finish_reason in CUT_OFF:
+    decision, form, kind = _best(ask, forms, found.text[:_MAX_ANSWER], tolerance, outside)
+    if decision.outcome == "wrong" and cut_off:
         # A response that was cut off might have gone on to correct itself: it is never called wrong.
         decision = msgspec.structs.replace(decision, outcome="undecided", reason="truncated")
     return Verdict(
         outcome=decision.outcome, rule=decision.rule, extracted=found.text, normalised=decision.normalised, gold=form,
         reason=decision.reason, span=(found.start, found.end), answer_type=kind,
     )  # fmt: skip
+
+
+def _best(
+    ask: Ask, forms: Sequence[str], answer: str, tolerance: Tolerance, outside: Outside
+) -> tuple[Decision, str, str]:
+    """(decision, reference form, kind) of the form that is kindest to the answer."""
+    if ask.answer_type == "vqa":
+        return vqa.judge(answer, forms, ask.question), Counter(forms).most_common(1)[0][0], "vqa"
+    best: tuple[int, Decision, str, str] | None = None
+    for form in dict.fromkeys(forms):
+        kind = kind_for(ask, form)
+        decision = outside.look(
+            answer, form, kind, tolerance, _decide(answer, form, *_context(ask, kind, tolerance))
+        )
+        rank = ("correct", "undecided", "wrong").index(decision.outcome)
+        if best is None or rank < best[0]:
+            best = (rank, decision, form, kind)
+        if rank == 0:
+            break
+    assert best is not None
+    return best[1:]
+
+
+def kind_for(ask: Ask, form: str) -> str:
+    """As what the answer is compared with this form."""
+    listed = choice.options_in(ask.question) or ask.options
+    own = ask.answer_type == "auto" or (
+        listed and ask.answer_type not in _AS_GIVEN and choice.letters_of(form, listed)
+    )
+    return kind_of(form, listed) if own else ask.answer_type
+
+
+def _context(ask: Ask, kind: str, tolerance: Tolerance) -> tuple[str, str, tuple[str, ...], Tolerance]:
+    return kind, ask.question, choice.options_in(ask.question) or ask.options, tolerance
 
 
 @lru_cache(maxsize=262_144)
@@ -110,40 +178,69 @@ def _decide(
     tolerance: Tolerance,
 ) -> Decision:
     """One extracted answer against one form. Remembered: samples of one question share few distinct answers."""
-    if kind == "number" and quantity.quantity(gold) is None:
+    *_, last = (
+        said for _, said in steps(answer, gold, kind, question, options, tolerance) if said is not None
+    )
+    return last
+
+
+def steps(
+    answer: str, gold: str, kind: str, question: str, options: tuple[str, ...], tolerance: Tolerance
+) -> Iterator[tuple[str, Decision | None]]:
+    """The rules in the order they are tried, with what each says (None: nothing); the last that speaks decides."""
+    if kind == "number" and quantity(gold) is None:
         kind = "math"  # a list or an expression: the row's type was too narrow
-    if kind != "choice" and plain(answer) == plain(gold):
-        return Decision("correct", "exact", plain(answer)[:200])
-    decision = _judges(kind, question, options, tolerance)(answer, gold)
-    if decision.outcome == "undecided" and decision.reason in ("nomatch", "gold"):
-        if kind == "choice" and answer.strip() == gold.strip():
-            return Decision("correct", "exact", plain(answer)[:200])
+    if kind == "regex":
+        yield "regex", Decision("undecided", "regex", plain(answer)[:200], "nomatch")
+        return
+    if kind != "choice":
+        same = plain(answer) == plain(gold)
+        yield "exact", Decision("correct", "exact", plain(answer)[:200]) if same else None
+        if same:
+            return
+    decision = _judged(answer, gold, kind, question, options, tolerance)
+    yield kind, decision
+    if decision.outcome != "undecided" or decision.reason not in ("nomatch", "gold"):
+        return
+    if kind == "choice":
+        if answer.strip() == gold.strip():
+            yield "exact", Decision("correct", "exact", plain(answer)[:200])
+            return
+        yield "exact", None
+    if kind not in ("math", "latex"):
         if (
-            kind not in ("math", "latex")
-            and words(answer)
+            words(answer)
             and words(answer) == words(gold)
             and operators(answer) == operators(gold)
             and "\\" not in answer + gold
         ):
-            return Decision("correct", "text-equal", " ".join(words(answer))[:200])
-        if kind == "choice" and is_refusal(answer):
-            return Decision("undecided", "refusal", plain(answer)[:80], "format")
-        # Not for yes or no: `The image does not contain a dog` says no, and so it says 0.
-        if kind == "number" and is_refusal(answer) and number.may_deny(answer, gold):
-            return Decision("wrong", "refusal", plain(answer)[:80])
-    return decision
+            yield "text-equal", Decision("correct", "text-equal", " ".join(words(answer))[:200])
+            return
+        yield "text-equal", None
+    # Not for yes or no: `The image does not contain a dog` says no, and so it says 0.
+    if kind in ("choice", "number") and is_refusal(answer):
+        if kind == "choice":
+            yield "refusal", Decision("undecided", "refusal", plain(answer)[:80], "format")
+        elif number.may_deny(answer, gold):
+            yield "refusal", Decision("wrong", "refusal", plain(answer)[:80])
 
 
-def _judges(
-    kind: str, question: str, options: tuple[str, ...], tolerance: Tolerance
-) -> Callable[[str, str], Decision]:
-    return {
-        "choice": lambda a, g: choice.judge(a, g, options),
-        "yesno": yesno.judge,
-        "number": lambda a, g: number.judge(a, g, tolerance),
-        "math": lambda a, g: maths.judge(a, g, tolerance),
-        "latex": lambda a, g: maths.judge(a, g, tolerance),
-        "text": lambda a, g: text.judge(a, g, question),
-        "anls": anls.judge,
-        "relaxed": lambda a, g: relaxed.judge(a, g, tolerance),
-    }[kind]
+def _judged(
+    answer: str, gold: str, kind: str, question: str, options: tuple[str, ...], tolerance: Tolerance
+) -> Decision:
+    match kind:
+        case "choice":
+            return choice.judge(answer, gold, options)
+        case "yesno":
+            return yesno.judge(answer, gold)
+        case "number":
+            return number.judge(answer, gold, tolerance)
+        case "math" | "latex":
+            return maths.judge(answer, gold, tolerance)
+        case "text":
+            return text.judge(answer, gold, question)
+        case "anls":
+            return anls.judge(answer, gold)
+        case "relaxed":
+            return relaxed.judge(answer, gold, tolerance)
+    return Decision("undecided", kind, plain(answer)[:200], "nomatch")  # llm: only a model can say

@@ -9,9 +9,11 @@ from functools import lru_cache
 from typing import Final
 
 from pipelines.judging import expression
+from pipelines.judging.extract import extract
 from pipelines.judging.normalise import plain, unwrap
-from pipelines.judging.number import compare, computed
+from pipelines.judging.number import compare, computed, stated
 from pipelines.judging.quantity import quantity, tidy
+from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
 
 _RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
@@ -35,12 +37,18 @@ _MATRIX: Final = re.compile(
 _AND: Final = re.compile(
     r"\\quad|\\text\s*\{\s*(?:and|or)\s*\}|\\(?:text|mathrm)\s*\{\s*,?\s*\}|\b(?:and|or)\b|;|、|，"
 )
+_BOX: Final = re.compile(r"\\(?:boxed|fbox)\b")
+_SPAN: Final = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_WORDS: Final = re.compile(r"[A-Za-z]{2,}")
+_NUMBER: Final = re.compile(r"\d|\\")
+_MAX_SENTENCE: Final = 2000
 _MAX_ITEMS: Final = 40
 _MAX_TEXT: Final = 400
 
 
 def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
     """Compare a maths answer with a reference."""
+    text, gold = formula(text), formula(gold)
     mine, theirs = canonical(text), canonical(gold)
     shown = mine[:200]
     if mine == theirs and mine:
@@ -53,6 +61,25 @@ def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
     if len(first[1]) > 1 or len(second[1]) > 1:
         return _lists(first, second, shown, tolerance)
     return _single(unwrap(text), unwrap(gold), shown, tolerance)
+
+
+@lru_cache(maxsize=65536)
+def formula(text: str) -> str:
+    """The formula of a sentence that holds just one: what is in its only box, else its only maths between dollars."""
+    if len(text) > _MAX_SENTENCE:
+        return text
+    boxes = _BOX.findall(text)
+    if len(boxes) == 1 and (found := extract(text)) is not None and found.how == "box":
+        return found.text
+    spans = _SPAN.findall(text)
+    if (
+        boxes
+        or len(spans) != 1
+        or not _WORDS.search(_SPAN.sub(" ", text))
+        or _NUMBER.search(_SPAN.sub(" ", text))
+    ):
+        return text
+    return next(str(part) for part in spans[0] if part)
 
 
 def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
@@ -70,6 +97,10 @@ def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
         value = computed(text, b, tolerance)
         if value is not None:
             return Decision(value.outcome, "maths-value", shown, value.reason)
+        said = stated(text) if a is None and not is_refusal(text) else None
+        if said is not None:
+            found = compare(said, b, tolerance)
+            return Decision(found.outcome, "maths-" + found.rule, shown, found.reason)
     equal = expression.same(text, gold, tolerance)
     if equal is None:
         return Decision("undecided", "maths", shown, reason="nomatch")

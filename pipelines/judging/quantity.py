@@ -41,12 +41,13 @@ _UNIT: Final = {
 }
 
 _LATEX: Final = (
+    (re.compile(r",\\!\s*(?=\d{3})"), ","),
     (re.compile(r"\\left|\\right|\\displaystyle|\\[!,;: ]|~"), " "),
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
     (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
     (re.compile(r"(?<![\w}])(-?)\s*(\d+)\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}"), r"\1\2 \3/\4"),
     (re.compile(r"\\frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}"), r"\1/\2"),
-    (re.compile(r"\\(?:text|mathrm|mbox|textrm|rm|operatorname)\s*\{([^{}]{0,60})\}"), r" \1 "),
+    (re.compile(r"\\(?:text|textnormal|mathrm|mbox|textrm|rm|operatorname)\s*\{([^{}]{0,60})\}"), r" \1 "),
     (re.compile(r"\\(?:times|cdot)|[×·]"), "*"),
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°|º"), " degree "),
     (re.compile(r"\{,\}"), ","),

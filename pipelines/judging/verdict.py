@@ -8,19 +8,20 @@ from typing import Final, Literal
 
 import msgspec
 
-VERSION: Final = "rules-2"
+VERSION: Final = "rules-3"
 """Name of this set of rules; written beside every verdict, and raised when a rule changes its mind."""
 
 CUT_OFF: Final = frozenset(("length", "max_tokens", "error", "abort", "cancelled", "content_filter"))
 """Finish reasons, as engines and servers write them, of responses that did not end by themselves."""
 
 Outcome = Literal["correct", "wrong", "undecided"]
-Reason = Literal["", "format", "truncated", "gold", "conflict", "nomatch", "near", "guard"]
+Reason = Literal["", "format", "truncated", "gold", "conflict", "nomatch", "near", "guard", "timeout"]
 """Why a response is undecided.
 
 format: no answer where one was asked for. truncated: cut off by the length limit before the answer was complete.
 gold: no usable reference. conflict: the response says two things, or units cannot be reconciled. nomatch: neither
 equal nor clearly different. near: numbers that differ by rounding only. guard: too large to be worth computing.
+timeout: a worker process needed more time or memory than it may have.
 """
 
 

@@ -23,7 +23,10 @@ def test_never_raises(
     assert (verdict.reason != "") == (verdict.outcome == "undecided")
 
 
-@given(st.from_regex(r"[-+0-9a-zA-Z .,/%$^(){}\\=<>]{1,40}", fullmatch=True), types)
+@given(
+    st.from_regex(r"[-+0-9a-zA-Z .,/%$^(){}\\=<>]{1,40}", fullmatch=True),
+    types.filter(lambda kind: kind != "regex"),
+)
 @settings(max_examples=400, deadline=None)
 def test_the_reference_itself_is_never_wrong(gold: str, kind: str) -> None:
     assert judge(f"<answer>{gold}</answer>", (gold,), kind).outcome != "wrong"
@@ -121,6 +124,7 @@ def test_an_unknown_type_is_refused() -> None:
 )
 @pytest.mark.parametrize("kind", ["number", "math", "text", "choice", "anls"])
 def test_hostile_answers_are_bounded(answer: str, kind: str) -> None:
+    judge("(0, 1)", ("0 < x < 1",), "math", anchored=False)  # starting a worker is no answer's fault
     started = time.monotonic()
     for response in (answer, f"Final answer: {answer}"):
         judge(response, ("42",), kind, anchored=False)

@@ -217,7 +217,7 @@ def test_saying_again_what_the_question_says_proves_nothing() -> None:
         ("\\sin x", "\\cos x", W),
         ("\\sin 30 + x", "x + 1", U),
         ("f(m) = 2m", "f(n) = 2n", C),
-        ("\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}2\\end{pmatrix}", U),
+        ("\\begin{pmatrix}1\\end{pmatrix}", "\\begin{pmatrix}2\\end{pmatrix}", W),
         ("9^{9^{9^9}}", "5", U),
         ("(" * 150 + "1" + ")" * 150, "x", U),
         ("1000000!", "x", U),
