@@ -77,6 +77,7 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     examples="""
     prefdata cot-pairs --checkpoint demo --prompt-path questions.jsonl --prompt-version plain --out-dir runs
     prefdata cot-pairs --checkpoint OpenGVLab/InternVL3-8B-hf --engine vllm --prompt-path qa.jsonl --out-dir runs
+    prefdata cot-pairs --engine openai --base-url http://gpu7:8000/v1 --checkpoint NAME --prompt-path qa.jsonl
     prefdata cot-pairs --samples sampled_outputs/model/max_tiles_6 --out-dir runs --accuracy-range 0.2,0.8
     """,
 )

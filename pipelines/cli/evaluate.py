@@ -46,6 +46,7 @@ class Config(SamplingOptions, kw_only=True, frozen=True, forbid_unknown_fields=T
     stopped=lambda config: GOES_ON if config.out_dir else STARTS_ANEW,
     examples="""
     prefdata eval --checkpoint demo --data held_out.jsonl --prompt-version plain
+    prefdata eval --engine openai --base-url http://gpu7:8000/v1 --checkpoint NAME --data qa.jsonl
     prefdata eval --checkpoint trained/model --engine vllm --data qa.jsonl --out-dir eval/model
     """,
 )
