@@ -1,6 +1,6 @@
 """Planning and writing a mixture of 20 sources against `prefdata validate` over the same rows, all in one process.
 
-python -m benchmarks.mixtures [--rows 300000] [--rounds 3] [--large 3000000]
+python -m benchmarks.mixtures [--rows 300000] [--rounds 3] [--large 3000000 [--answers 800]]
 
 Every round runs every subject once; a subject's figure is the median over rounds of its rate (rows given per CPU
 second) divided by that of validation in the same round. Factors of 0.5, 1, 1.5 and 1 give an epoch as many rows as the
@@ -8,8 +8,10 @@ files have. Two mixtures are written: one whose sources share an image root, so 
 each source has its own, so that every image path is moved. Files lie in memory where the machine has /dev/shm; to
 write costs the same everywhere but for the disk, which "copy of the files" tells apart.
 
-`--large` adds whole commands, as a user runs them, over that many shorter rows: seconds of the first plan (which makes
-the indexes), of the next one and of the write, the size of the indexes and the peak memory of each.
+`--large` adds whole commands, as a user runs them, over that many rows with answers of at most so many characters:
+seconds (by the clock and of CPU) of the first plan, which makes the indexes, of the next one, of the write and of a
+validation, the size of the indexes and the peak memory of each. A row costs the write a read at a place of its own,
+however short it is, so the ratio is the worse the shorter the rows.
 """
 
 import argparse
@@ -35,18 +37,17 @@ from prefdata.validate import Options, validate
 _SOURCES = 20
 _FACTORS = (0.5, 1, 1.5, 1)
 _CHUNK = 1 << 20
-_SHORT = 200  # characters of an answer of the large mixture
 
 
-def write_sources(folder: Path, rows: int, *, short: bool) -> list[Path]:
-    """Twenty files of equally many rows; short ones repeat a thousand texts under new questions."""
+def write_sources(folder: Path, rows: int, answers: int = 0) -> list[Path]:
+    """Twenty files of equally many rows; with a length of `answers`, a thousand texts repeat under new questions."""
     paths = [folder / f"s{number:02}.jsonl" for number in range(_SOURCES)]
     streams = [path.open("wb") for path in paths]
-    if short:
+    if answers:
         ready = []
         for row in pairs(1000):
-            answers = encode_row({side: row[side][-_SHORT:] for side in ("chosen", "rejected")})
-            ready.append((row["image"].encode(), b"," + answers[1:]))
+            sides = encode_row({side: row[side][-answers:] for side in ("chosen", "rejected")})
+            ready.append((row["image"].encode(), b"," + sides[1:]))
         for number in range(rows):
             image, rest = ready[number % 1000]
             line = b'{"image":"%b","question":"<image>\\nWhat is $x_{%d}$?"%b' % (image, number, rest)
@@ -105,7 +106,7 @@ def fresh_index(mix: Path) -> None:
 
 def rates(folder: Path, rows: int, rounds: int) -> dict[str, float]:
     """Rates against validation, for rows of full length."""
-    paths = write_sources(folder, rows, short=False)
+    paths = write_sources(folder, rows)
     one, many = (write_mixture(folder, f"{name}.json", roots=name == "roots") for name in ("one", "roots"))
     planned(one)
     subjects: dict[str, Callable[[], object]] = {
@@ -137,20 +138,20 @@ def rates(folder: Path, rows: int, rounds: int) -> dict[str, float]:
     return figures
 
 
-def command(folder: Path, *arguments: str) -> tuple[float, float]:
-    """(seconds by the clock, peak MiB) of a command."""
+def command(folder: Path, *arguments: str) -> tuple[float, float, float]:
+    """(seconds by the clock, CPU seconds, peak MiB) of a command."""
     program = str(Path(sys.executable).with_name("prefdata"))
     started = time.perf_counter()
     process = subprocess.Popen([program, *arguments, "-q"], cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{arguments}: ended with {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def large(folder: Path, rows: int) -> dict[str, float]:
+def large(folder: Path, rows: int, answers: int) -> dict[str, float]:
     """Whole commands over many rows."""
-    paths = write_sources(folder, rows, short=True)
+    paths = write_sources(folder, rows, answers)
     size = sum(path.stat().st_size for path in paths)
     print(
         f"{rows:,} rows of {size / rows:.0f} bytes in {_SOURCES} sources, {size / 1e9:.2f} GB, whole commands:"
@@ -164,14 +165,15 @@ def large(folder: Path, rows: int) -> dict[str, float]:
         "write": ("mix", "write", "roots.json", "out", "--index", "index", "--shards", "8"),
         "validate": ("validate", "--images", "none", "--workers", "1", *(path.name for path in paths)),
     }.items():
-        seconds, peak = command(folder, *arguments)
-        figures |= {f"{name}, s": seconds, f"{name}, peak MiB": peak}
-        print(f"{name:12} {seconds:7.2f} s  peak {peak:.0f} MiB")
+        seconds, cpu, peak = command(folder, *arguments)
+        figures |= {f"{name}, s": seconds, f"{name}, CPU s": cpu, f"{name}, peak MiB": peak}
+        print(f"{name:12} {seconds:7.2f} s  {cpu:7.2f} CPU s  peak {peak:.0f} MiB", flush=True)
     index = sum(path.stat().st_size for path in (folder / "index").iterdir())
     figures["index MiB"] = index / 2**20
     print(f"indexes      {index / 2**20:.1f} MiB, {index / rows:.1f} bytes a row")
     print(
-        f"write        {figures['validate, s'] / figures['write, s']:.2f} x validate by the clock", end="; "
+        f"write        {figures['validate, CPU s'] / figures['write, CPU s']:.2f} x validate in CPU seconds",
+        end="; ",
     )
     print(f"limit of memory: 150 MiB + the indexes = {150 + index / 2**20:.0f} MiB")
     return figures
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=0)
+    parser.add_argument("--answers", type=int, default=800)
     asked = parser.parse_args()
     memory = Path("/dev/shm")
     document: dict[str, object] = {"versions": versions_of(["prefdata", "msgspec", "xxhash"])}
@@ -190,7 +193,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
             if size:
                 folder = Path(name)
-                document[key] = rates(folder, size, asked.rounds) if key == "rates" else large(folder, size)
+                if key == "rates":
+                    document[key] = rates(folder, size, asked.rounds)
+                else:
+                    document[key] = large(folder, size, asked.answers)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "mixtures.json").write_text(json.dumps(document, indent=2) + "\n")
 
