@@ -185,7 +185,6 @@ class _Work:
             return self.result.files[known].rows
         probed = probe(path)
         number = len(self.result.files) if known is None else known
-        self.done[real, root] = number
         tally = Tally()
         checker = ImageChecker(root, path.parent, self.options.images)
         tokens = token_check(self.options.tokens, root, path.parent)
@@ -198,6 +197,8 @@ class _Work:
             self._rows(path, probed.container, check)
         if "PD418" in self.wanted:
             checker.join_missing(tally.counts, tally.hits, tally.references)
+        # Only now: a file that cannot be read to its end has no report, and is told of again when named again.
+        self.done[real, root] = number
         if known is not None:
             self._take_over(number, tally, only="image")
             return tally.rows
