@@ -42,7 +42,7 @@ class Config(RunOptions, kw_only=True, frozen=True):
     examples="""
     prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --out-dir runs --temperature 1 --top-k 0
     prefdata dropout-ntp --checkpoint OpenGVLab/InternVL3-8B --engine vllm --tp 2 --prompt-path answers.jsonl
-    prefdata dropout-ntp --split-unit word --engine openai --base-url http://gpu7:8000/v1 --checkpoint M --prompt-path rows.jsonl
+    prefdata dropout-ntp --engine openai --base-url http://gpu7:8000/v1 --checkpoint M --config run.yaml
     prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --dry-run
     """,
 )

@@ -59,7 +59,7 @@ class OpenAIEngine:
         self._mode: Mode = "fields"
         self._keeps_leading_blanks = True
         self._takes_n = True
-        self._answered = False
+        self._survives_seeds = False
         root = getattr(options, "image_root", None)
         self._image_root = Path(root) if root else None
         if self._settings.images.startswith("http") and root is None:
@@ -216,14 +216,14 @@ class OpenAIEngine:
         try:
             completion = await self._http.post(url, msgspec.json.encode(asked), Completion)
         except PrefdataError as error:
-            if seed is None or self._answered or error.exit_code != EXIT_DATA:
+            if seed is None or self._survives_seeds or error.exit_code != EXIT_DATA:
                 raise
             raise PrefdataError(
                 f"{error} It died of the first request with a seed, as vLLM's CPU build does: "
                 "--engine-arg seeds=no.",
                 exit_code=error.exit_code,
             ) from error
-        self._answered = True
+        self._survives_seeds = self._survives_seeds or seed is not None
         return completion
 
     async def _body(self, request: Request) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Hostile(ThreadingHTTPServer):
         self.shows_prompt = False
         self.key = ""
         self.finish = ""
-        self.dead = False
+        self.dead = self.dies_of_seeds = False
         self.seen: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.tries: Counter[str] = Counter()
@@ -39,6 +39,12 @@ class Hostile(ThreadingHTTPServer):
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def die(self) -> None:
+        """Take no connection any more and answer on none."""
+        self.dead = True
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are no news."""
@@ -71,7 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post(self, body: dict[str, Any]) -> None:
         server = self.server
-        if server.dead:
+        if server.dies_of_seeds and "seed" in body:
+            server.die()
+        if server.dead:  # connections that are still open
             self.close_connection = True
             self.connection.close()
             return

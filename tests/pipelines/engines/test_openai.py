@@ -286,6 +286,16 @@ def test_wrong_settings_are_one_sentence(options: dict[str, Any], sentence: str)
     assert "secret" not in str(refused.value)
 
 
+def test_a_server_that_dies_of_seeds_is_told_apart() -> None:
+    with hostile(dies_of_seeds=True) as server:
+
+        async def work(engine: OpenAIEngine) -> None:
+            await probe(engine, ABLE, images=False, prefix=True, n=1)
+
+        with pytest.raises(PrefdataError, match="--engine-arg seeds=no"):
+            using(engine_of(server, "retries=2"), work)
+
+
 def test_a_model_that_is_not_there_is_named(server: Hostile) -> None:
     with pytest.raises(PrefdataError, match="no model 'other'; --checkpoint can be 'counter'"):
         ask(engine_of(server, checkpoint="other"), request())
@@ -356,9 +366,7 @@ def test_a_server_that_dies_ends_the_run_and_the_next_start_goes_on(tmp_path: Pa
         def die_half_way() -> None:
             while sum("slow" in question for question in [*server.tries]) < 6:
                 time.sleep(0.01)
-            server.dead = True
-            server.shutdown()
-            server.server_close()
+            server.die()
 
         killer = threading.Thread(target=die_half_way)
         killer.start()
