@@ -21,11 +21,13 @@ typedef struct {
     text start;
     size_t size;
     int plain; /* no placeholder, token or escape that hides one, no blank at either end, not empty, no JSON itself */
+    int odd;   /* escapes that our own encoder does not write */
 } string;
 
 typedef struct {
     text start;
     size_t size;
+    int odd; /* a text with escapes that our own encoder does not write */
 } bytes;
 
 typedef struct {
@@ -82,6 +84,7 @@ static int may_be_blank(text p, size_t size) {
 static text read_string(text p, text end, string *out) {
     text last = out->start = ++p;
     out->plain = 1;
+    out->odd = 0;
     for (;;) {
         text at = special(p, end);
         if (at > p)
@@ -94,8 +97,10 @@ static text read_string(text p, text end, string *out) {
         int size = 1;
         if (*p >= 0x80)
             size = sequence(p, end);
-        else if (*p == '\\')
+        else if (*p == '\\') {
             size = escape(p, end, &out->plain);
+            out->odd |= p + 1 < end && (p[1] == 'u' || p[1] == '/');
+        }
         else if (p + 1 < end) {
             unsigned char next = p[1], letter = next | 32;
             if (*p == '<')
@@ -168,6 +173,7 @@ static text read_value(text p, text end, char kind, bytes *out) {
             return NULL;
         out->start = found.start;
         out->size = found.size;
+        out->odd = found.odd;
         return next;
     case 'o': /* an object */
     case 'a': /* an array */
@@ -186,23 +192,28 @@ static text read_value(text p, text end, char kind, bytes *out) {
 static text pass(text p, text end, const bytes *literal) {
     if ((size_t)(end - p) >= literal->size && !memcmp(p, literal->start, literal->size))
         return p + literal->size;
-    int inside = 0;
+    int inside = 0, word = 0; /* within a string; behind a letter of true, false or null */
     for (size_t i = 0; i < literal->size; i++) {
-        if (!inside)
+        unsigned char c = literal->start[i];
+        int letter = c >= 'a' && c <= 'z';
+        if (!inside && !(word && letter))
             p = space(p, end);
-        if (p >= end || *p != literal->start[i])
+        if (p >= end || *p++ != c)
             return NULL;
-        inside ^= *p++ == '"';
+        inside ^= c == '"';
+        word = letter;
     }
     return p;
 }
 
-/* Whether two texts of a row are the same where those of the row that was learned from were not, or the reverse. */
+/* Whether two texts of a row are the same where those of the row that was learned from were not, or the reverse. Bytes
+ * are compared; texts that write a character in two ways may be the same all the same. */
 static int differs(const template *shape, const bytes *values, int i, int j) {
     const bytes *a = &values[i], *b = &values[j];
     if (shape->kind[i] != shape->kind[j] || !strchr("tir", shape->kind[i]))
         return 0;
-    return (shape->same[i] == shape->same[j]) != (a->size == b->size && !memcmp(a->start, b->start, a->size));
+    int same = a->size == b->size && !memcmp(a->start, b->start, a->size);
+    return same != (shape->same[i] == shape->same[j]) || (!same && (a->odd || b->odd));
 }
 
 /* Match a row against a template and find its values. */
@@ -272,7 +283,7 @@ static int read_bytes(PyObject *object, bytes *out) {
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(object, &start, &size) < 0)
         return 0;
-    *out = (bytes){(text)start, size};
+    *out = (bytes){(text)start, size, 0};
     return 1;
 }
 
@@ -327,7 +338,9 @@ static PyObject *splice(PyObject *self, PyObject *args) {
     PyObject *items = PyList_New(0), *result = NULL;
     buffer out = {0}, used = {0};
     text begin = block.buf, end = begin + block.len, p = begin;
-    int good = all && items && shapes <= MAX_TEMPLATES, likely = 0;
+    int good = all && items, likely = 0;
+    if (good && shapes > MAX_TEMPLATES)
+        good = (PyErr_SetString(PyExc_ValueError, "too many templates"), 0);
     for (Py_ssize_t i = 0; good && i < shapes; i++)
         good = read_template(PyTuple_GetItem(given, i), &all[i]);
     for (size_t lines = 0; good && p < end; lines++) {

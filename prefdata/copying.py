@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from prefdata.blocks import blocks
 from prefdata.containers import Raw, reading
@@ -75,10 +74,7 @@ def _gathered(rows: Iterable[Raw]) -> Iterator[list[Raw]]:
 class _Copying:
     def __init__(self, reader: Format, work: RowWork, out: Sink, outcome: Outcome, separator: bytes) -> None:
         self._work, self._out, self._outcome, self._separator = work, out, outcome, separator
-        self._splicer = Splicer(self._trial, reader.content_keys, out.end or b"", separator)
-        # What came of the row of the last trial, and of the row of each template.
-        self._last = outcome
-        self._of_template: list[Outcome] = []
+        self._splicer = Splicer(work.trial, reader.content_keys, out.end or b"", separator)
 
     def block(self, data: bytes, lines: Sequence[int]) -> int:
         """Convert some whole rows, of which each begins on one of `lines`; returns how many rows there were."""
@@ -102,12 +98,7 @@ class _Copying:
         for written in self._work.written(raw.line, row):
             self._out.add(written)
             self._outcome.written += 1
-        if self._splicer.learn(row):
-            self._of_template.append(self._last)
-
-    def _trial(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        rows, self._last = self._work.trial(row)
-        return rows
+        self._splicer.learn(row)
 
     def _copied(self, data: bytes, lines: Sequence[int], item: Spliced) -> None:
         self._out.copy(item.rows)
@@ -117,7 +108,7 @@ class _Copying:
         for number in set(item.templates):
             of_it = (line for line, other in zip(lines, item.templates, strict=True) if other == number)
             rows = item.templates.count(number)
-            self._outcome.merge(self._of_template[number], tuple(islice(of_it, FIRST_LINES)), rows)
+            self._outcome.merge(self._splicer.outcomes[number], tuple(islice(of_it, FIRST_LINES)), rows)
 
     def _expect(self, data: bytes, lines: Sequence[int], item: Spliced) -> None:
         start = item.start

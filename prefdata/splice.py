@@ -6,7 +6,7 @@ come out is the *template* of that shape; `_splice.c` then fills templates with 
 question: the ordinary conversion stays the only description of every format, and what is copied is limited to values
 that it surely treats as it treated the marks (see `_splice.c`). Marks of several sorts must agree on the template, so a
 format that looks into its texts has none. Without the compiled part every row takes the ordinary way, with the same
-result.
+values as its result. How a value is written (`\\u00e9` or `é`, `0.50` or `0.5`) is left as it was where it is copied.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from prefdata.outcome import Outcome
 from prefdata.spelling import MEDIA_KEYS
 
 try:
@@ -75,8 +76,9 @@ class Shape:
 
     @property
     def small(self) -> bool:
-        """Whether the shape fits into a template, and none of its keys needs an escape."""
-        return len(self.kinds) <= _MAX_VALUES and not any(b'\\"' in part for part in self.before)
+        """Whether the shape fits into a template, and none of its keys needs an escape or looks like a hole."""
+        whole = len(self.before) == len(self.kinds) + 1
+        return whole and len(self.kinds) <= _MAX_VALUES and not any(b'\\"' in part for part in self.before)
 
     def filled(self, marks: Sort) -> dict[str, Any]:
         """The row with marks in place of its values."""
@@ -120,7 +122,7 @@ class Shape:
 
 
 class Splicer:
-    """Learns templates from a conversion and fills them.
+    """Learns templates from a conversion and fills them; `outcomes` holds what each template's row was noted for.
 
     `content` are the keys of a row that its format reads; what others hold is carried as it is. `end` is what follows
     each row that is written, `separator` the byte between rows that are read.
@@ -128,7 +130,7 @@ class Splicer:
 
     def __init__(
         self,
-        convert: Callable[[dict[str, Any]], list[dict[str, Any]]],
+        convert: Callable[[dict[str, Any]], tuple[list[dict[str, Any]], Outcome]],
         content: frozenset[str],
         end: bytes,
         separator: bytes = b"\n",
@@ -137,27 +139,28 @@ class Splicer:
         self._looks = 0
         self._tried: set[tuple[tuple[bytes, ...], str, bytes]] = set()
         self._templates: tuple[Template, ...] = ()
+        self.outcomes: list[Outcome] = []
 
-    def learn(self, row: dict[str, Any]) -> bool:
-        """Look at a row that was converted the ordinary way; returns whether there is a new template."""
+    def learn(self, row: dict[str, Any]) -> None:
+        """Look at a row that was converted the ordinary way: does its shape have a template?"""
         self._looks += 1
         full = len(self._templates) == _MAX_TEMPLATES or len(self._tried) == _MAX_TRIED
         if full or self._looks > _MAX_LOOKS:
-            return False
+            return
         shape = Shape(row, self._content)
         key = shape.before, shape.kinds, shape.same
         if not shape.small or key in self._tried:
-            return False
+            return
         self._tried.add(key)
         found = [self._template(shape, marks) for marks in _SORTS]
-        if found[0] is None or any(other != found[0] for other in found):
-            return False
-        self._templates = (*self._templates, found[0])
-        return True
+        if found[0] is not None and all(other == found[0] for other in found):
+            template, outcome = found[0]
+            self._templates = (*self._templates, template)
+            self.outcomes.append(outcome)
 
-    def _template(self, shape: Shape, marks: Sort) -> Template | None:
+    def _template(self, shape: Shape, marks: Sort) -> tuple[Template, Outcome] | None:
         """The template by marks of one sort; None where the row is not written as exactly one row with every mark."""
-        written = self._convert(shape.filled(marks))
+        written, outcome = self._convert(shape.filled(marks))
         if len(written) != 1:
             return None
         line = msgspec.json.encode(written[0]) + self._end
@@ -180,7 +183,7 @@ class Splicer:
         edges = [0, *(edge for start, stop, _ in places for edge in (start, stop)), len(line)]
         literals = tuple(line[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True))
         gaps = bytes(number for *_, number in places)
-        return shape.before, shape.kinds.encode(), shape.same, literals, gaps
+        return (shape.before, shape.kinds.encode(), shape.same, literals, gaps), outcome
 
     def __call__(self, block: bytes) -> Iterator[Spliced | Left]:
         """The rows of a block, in order."""

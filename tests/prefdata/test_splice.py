@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def test_damaged_lines_agree(
     damaged = bytearray(line)
     at = spoil.draw(st.integers(0, len(damaged) - 1))
     pieces = [
+        *(b" ", b"\t"),
         b"",
         b'"',
         b"\\",
@@ -203,7 +205,7 @@ def test_damaged_lines_agree(
 @example(b'{"image":"a","question":"<image>\\nx\\ud83d\\u', GOOD)
 @settings(max_examples=60, deadline=None)
 def test_any_bytes(block: bytes, row: dict[str, Any]) -> None:
-    learned = splice.Splicer(lambda row: [row], frozenset({"image"}), b"\n")
+    learned = splice.Splicer(lambda row: ([row], Outcome(source="", target="")), frozenset({"image"}), b"\n")
     learned.learn(row)
     lines = sum(len(item.templates) if isinstance(item, splice.Spliced) else 1 for item in learned(block))
     assert lines == len(list(blocks.lines_of(block)))
@@ -215,6 +217,7 @@ def test_any_bytes(block: bytes, row: dict[str, Any]) -> None:
     some=st.lists(st.one_of(records(), agents(), two_sided()), min_size=2, max_size=5),
     verify=st.booleans(),
     array=st.sampled_from([None, 0, 2]),
+    odd=st.booleans(),
 )
 @settings(max_examples=120, deadline=None)
 def test_every_pair_of_formats(
@@ -224,6 +227,7 @@ def test_every_pair_of_formats(
     some: list[Record],
     verify: bool,
     array: int | None,
+    odd: bool,
 ) -> None:
     lines = []
     for record in some:
@@ -233,6 +237,8 @@ def test_every_pair_of_formats(
             lines += [msgspec.json.encode(one) + b"\n" for one in (plain, row, plain)]
     assume(lines)
     options = Options(to=writer, source=reader, container="jsonl", verify=verify)
+    if odd:
+        lines = [_oddly_escaped(line) for line in lines]
     data = b"".join(lines)
     if array is not None:
         data = b"[" + b",".join(msgspec.json.format(line.strip(), indent=array) for line in lines) + b"]"
@@ -240,9 +246,26 @@ def test_every_pair_of_formats(
     assert first == second
 
 
+def _oddly_escaped(line: bytes) -> bytes:
+    """Every second slash and letter beyond ASCII as an escape, so that equal texts are written in two ways."""
+    odd = cycle((True, False))
+    return "".join(
+        ("\\/" if one == "/" else json.dumps(one)[1:-1])
+        if (one == "/" or one > "\x7f") and next(odd)
+        else one
+        for one in line.decode()
+    ).encode()
+
+
 def _ordinary(kind: str, number: int) -> splice.Mark:
     others: dict[str, splice.Mark] = {"o": {"a": "b"}, "a": ["b"], "n": 3, "r": f"{number}.png"}
     return others.get(kind, f"Number {number}: a sentence.")
+
+
+def test_a_key_that_looks_like_a_hole(tmp_path: Path) -> None:
+    data = json.dumps({**GOOD, "zq~hole~00": "a b"}).encode() + b"\n"
+    first, second = both(tmp_path, 3 * data, Options(to="trl"))
+    assert first == second
 
 
 def test_ordinary_rows_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
