@@ -11,7 +11,8 @@ write costs the same everywhere but for the disk, which "copy of the files" tell
 `--large` adds whole commands, as a user runs them, over that many rows with answers of at most so many characters:
 seconds (by the clock and of CPU) of the first plan, which makes the indexes, of the next one, of the write and of a
 validation, the size of the indexes and the peak memory of each. A row costs the write a read at a place of its own,
-however short it is, so the ratio is the worse the shorter the rows.
+however short it is, so the ratio is the worse the shorter the rows; and gigabytes cost even a bare copy of the files
+about what their validation costs.
 """
 
 import argparse
@@ -168,6 +169,11 @@ def large(folder: Path, rows: int, answers: int) -> dict[str, float]:
         seconds, cpu, peak = command(folder, *arguments)
         figures |= {f"{name}, s": seconds, f"{name}, CPU s": cpu, f"{name}, peak MiB": peak}
         print(f"{name:12} {seconds:7.2f} s  {cpu:7.2f} CPU s  peak {peak:.0f} MiB", flush=True)
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    bare = measure(lambda: copied(paths, folder / "copy"))
+    figures |= {"copy, s": bare.wall, "copy, CPU s": bare.cpu}
+    print(f"bare copy    {bare.wall:7.2f} s  {bare.cpu:7.2f} CPU s")
     index = sum(path.stat().st_size for path in (folder / "index").iterdir())
     figures["index MiB"] = index / 2**20
     print(f"indexes      {index / 2**20:.1f} MiB, {index / rows:.1f} bytes a row")
