@@ -19,7 +19,7 @@ import msgspec
 
 from pipelines.engines.base import Abilities, Reply, Request, Sampling, sample_seed
 from pipelines.engines.openai_client import Client, Failed, Refused
-from pipelines.engines.openai_prefix import Mode, Said, prove, with_prefix
+from pipelines.engines.openai_prefix import Mode, Said, Shown, prove, with_prefix
 from pipelines.engines.openai_settings import settings_of
 from pipelines.engines.openai_wire import (
     Choice,
@@ -254,20 +254,25 @@ class OpenAIEngine:
         text = completion.choices[0].message.content if completion.choices else None
         return Said(text or "", (completion.usage or Usage()).prompt_tokens)
 
-    async def _shown(self, prefix: str) -> tuple[str, int] | None:
-        root = self._http.root
+    async def _shown(self, prefix: str) -> Shown | None:
         body = await self._body(_question("", 1))
         known: dict[str, Any] = {
             key: body[key] for key in ("model", "messages", "chat_template_kwargs") if key in body
         }
-        chat = with_prefix(known, prefix, "fields")
+        alone = {"model": self._model, "prompt": prefix, "add_special_tokens": False}
         try:
-            tokens = (await self._http.post(f"{root}/tokenize", msgspec.json.encode(chat), Tokens)).tokens
-            asked = msgspec.json.encode({"model": self._model, "tokens": tokens})
-            return (await self._http.post(f"{root}/detokenize", asked, Prompt)).prompt, len(tokens)
+            prompt, tokens = await self._read_back(with_prefix(known, prefix, "fields"))
+            return Shown(prompt, tokens, (await self._read_back(alone))[0])
         except (Refused, Failed) as reason:
             log.debug("openai: the server does not show its prompt: %s", reason)
             return None
+
+    async def _read_back(self, asked: dict[str, Any]) -> tuple[str, int]:
+        """What vLLM's tokenizer makes of a chat or a text, and its number of tokens."""
+        root = self._http.root
+        tokens = (await self._http.post(f"{root}/tokenize", msgspec.json.encode(asked), Tokens)).tokens
+        ids = msgspec.json.encode({"model": self._model, "tokens": tokens})
+        return (await self._http.post(f"{root}/detokenize", ids, Prompt)).prompt, len(tokens)
 
 
 def _question(prefix: str, tokens: int) -> Request:

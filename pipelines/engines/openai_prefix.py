@@ -38,8 +38,18 @@ class Said(NamedTuple):
 
 # (prefix, mode, most tokens) -> what the server says.
 Say = Callable[[str, Mode, int], Awaitable[Said]]
-# prefix -> (prompt text, its tokens) as the server shows them; None where it shows none.
-Show = Callable[[str], Awaitable[tuple[str, int] | None]]
+
+
+class Shown(NamedTuple):
+    """A prompt as the server shows it, its tokens, and the prefix alone as the server's tokenizer reads it back."""
+
+    prompt: str
+    tokens: int
+    alone: str
+
+
+# None where the server shows nothing.
+Show = Callable[[str], Awaitable[Shown | None]]
 
 
 def with_prefix(body: dict[str, Any], prefix: str, mode: Mode) -> dict[str, Any]:
@@ -66,11 +76,11 @@ async def prove(say: Say, show: Show) -> Proof | str:
     for mode in MODES:
         try:
             for prefix in (_PREFIX, _PREFIX.lstrip()) if mode == "fields" else ():
-                end = await _shown_end(prefix, show, say)
-                if end is not None and end.endswith(prefix):
+                shown = await _shown(prefix, show, say)
+                if shown is not None and _ends_with(shown, prefix):
                     return Proof(mode, prefix == _PREFIX)
-                if end is not None and prefix != _PREFIX:
-                    return f"its prompt ends with {end!r} instead of the beginning"
+                if shown is not None and prefix != _PREFIX:
+                    return f"its prompt ends with {shown.prompt[-_END:]!r} instead of the beginning"
             reason = await _disagreement(say, mode)
             if reason is None:
                 plain, blank = [
@@ -83,14 +93,19 @@ async def prove(say: Say, show: Show) -> Proof | str:
     return "; ".join(reasons)
 
 
-async def _shown_end(prefix: str, show: Show, say: Say) -> str | None:
-    """The end of the prompt that the server shows for `prefix`; None where it shows none, or not that of an answer."""
+async def _shown(prefix: str, show: Show, say: Say) -> Shown | None:
+    """The prompt that the server shows for `prefix`; None where it shows none, or not the one it answers."""
     shown = await show(prefix)
     if shown is None:
         return None
-    text, tokens = shown
     counted = (await say(prefix, "fields", 1)).prompt_tokens
-    return None if counted and counted != tokens else text[-_END:]
+    return None if counted and counted != shown.tokens else shown
+
+
+def _ends_with(shown: Shown, prefix: str) -> bool:
+    """A small vocabulary cannot say every prefix; then the prompt has to end with what it makes of it."""
+    lossy = shown.alone.strip() != prefix.strip()
+    return shown.prompt.endswith(shown.alone if lossy and shown.alone else prefix)
 
 
 async def _disagreement(say: Say, mode: Mode) -> str | None:

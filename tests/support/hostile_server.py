@@ -26,7 +26,7 @@ class Hostile(ThreadingHTTPServer):
         self.prefix = "fields"  # fields | trailing | mark | ignored | repeated | stripped | trimmed
         self.n = "given"  # given | refused | one | extra
         self.sees_images = self.usage = True
-        self.shows_prompt = False
+        self.shows_prompt = self.small_vocabulary = False
         self.key = ""
         self.finish = ""
         self.dead = self.dies_of_seeds = False
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not server.shows_prompt:
                 self._send(404, {"detail": "Not Found"})
             elif self.path == "/tokenize":
-                self._send(200, {"tokens": [ord(letter) for letter in _prompt(body, server)[0]]})
+                self._send(200, {"tokens": [ord(letter) for letter in _shown(body, server)]})
             else:
                 self._send(200, {"prompt": "".join(map(chr, body["tokens"]))})
             return
@@ -158,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
             ]
         }
         if server.usage:
-            counted = len(prompt) + (9 * images if server.sees_images else 0)
+            counted = len(prompt.replace("Well", "?") if server.small_vocabulary else prompt) + (
+                9 * images if server.sees_images else 0
+            )
             answer["usage"] = {"prompt_tokens": counted, "completion_tokens": n * most}
         self._send(200, answer)
 
@@ -178,6 +180,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+
+def _shown(body: dict[str, Any], server: Hostile) -> str:
+    """What the tokenizer reads of a text or a chat."""
+    text = str(body["prompt"]) if "prompt" in body else _prompt(body, server)[0]
+    return text.replace("Well", "?") if server.small_vocabulary else text
 
 
 def _prompt(body: dict[str, Any], server: Hostile) -> tuple[str, str]:

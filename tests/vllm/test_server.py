@@ -98,7 +98,9 @@ def test_prefix_n_and_failures_one_by_one(base_url: str, smollm2: Path) -> None:
                 request("word " * 2000),
                 request("What is the capital of France?"),
             ]
-            return shown and shown[0], [reply for (reply,) in [await engine.generate([one]) for one in asked]]
+            return shown and shown.prompt, [
+                reply for (reply,) in [await engine.generate([one]) for one in asked]
+            ]
         finally:
             await engine.close()
 

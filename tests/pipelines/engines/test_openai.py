@@ -186,6 +186,21 @@ def test_a_prefix_is_continued_in_the_servers_own_way(server: Hostile, behaviour
     assert server.seen[-1]["messages"][-1]["content"] == "  One two"
 
 
+@pytest.mark.parametrize("behaviour", ["fields", "ignored"])
+def test_a_vocabulary_without_the_words_of_the_probe(server: Hostile, behaviour: str) -> None:
+    server.shows_prompt = server.small_vocabulary = True
+    server.prefix = behaviour
+
+    async def work(engine: OpenAIEngine) -> None:
+        await probe(engine, ABLE, images=False, prefix=True, n=1)
+
+    if behaviour == "fields":
+        using(engine_of(server), work)
+    else:
+        with pytest.raises(PrefdataError, match="instead of the beginning"):
+            using(engine_of(server), work)
+
+
 @pytest.mark.parametrize("shows", [True, False])
 def test_a_template_that_drops_leading_blanks_costs_the_prefixes_with_them(
     server: Hostile, shows: bool
