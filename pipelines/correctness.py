@@ -10,9 +10,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from pipelines.engines.base import Engine, Reply, Request
+from pipelines.engines.base import Engine, Reply, Request, Sample
 from pipelines.feed import feed
-from pipelines.judging import judge
+from pipelines.judging import Ask, judge_all
 from pipelines.judging.choice import options_in
 from pipelines.judging.verdict import Verdict
 from pipelines.probe import probe
@@ -22,11 +22,13 @@ from pipelines.rundir import RunDir
 from prefdata.progress import progress
 
 
-def judged(asked: Asked, response: str, finish_reason: str) -> Verdict:
-    """The verdict on one response to one question."""
-    options = asked.options or options_in(str(asked.row.get("question_orig", "")))
+def judged(asked: Asked, drawn: Sequence[Sample]) -> list[Verdict]:
+    """The verdicts on the samples of one question; what needs a worker process is asked side by side."""
     question = str(asked.row.get("question_orig", ""))
-    return judge(response, asked.gold, asked.answer_type, question, options, finish_reason)
+    options = asked.options or options_in(question)
+    return judge_all(
+        [Ask(one.text, asked.gold, asked.answer_type, question, options, one.finish_reason) for one in drawn]
+    )
 
 
 def sample(
@@ -73,8 +75,7 @@ async def _sample(
                 run.fail(request.id, one.row, f"engine: {reply.failure}")
             else:
                 samples = []
-                for drawn in reply.samples:
-                    verdict = judged(one, drawn.text, drawn.finish_reason)
+                for drawn, verdict in zip(reply.samples, judged(one, reply.samples), strict=True):
                     counts[verdict.outcome] += 1
                     samples.append(
                         {

@@ -13,7 +13,7 @@ from pipelines.cli.options import identity
 from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
-from pipelines.judging import ANSWER_TYPES, VERSION
+from pipelines.judging import ANSWER_TYPES, version
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -97,7 +97,7 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     suffix = f"_{config.prompt_version}_correctness"
     path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
     settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
-    settings["judge"] = VERSION
+    settings["judge"] = version()
     with RunDir.open(path, settings, inputs) as rundir:
         correctness.sample(
             engine,
@@ -151,7 +151,7 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     # Only what decides the pairs: nothing was sampled here.
     kept = ("num_pairs_per_key", "accuracy_range", "answer_type", "max_lines")
     settings = {key: value for key, value in identity(config).items() if key in kept}
-    settings |= {"command": "cot-pairs", "judge": VERSION}
+    settings |= {"command": "cot-pairs", "judge": version()}
     inputs = {f"{number}:{file.name}": file for number, file in enumerate(files)}
     with RunDir.open(path, settings, inputs) as rundir:
         places = samples.Places(files)

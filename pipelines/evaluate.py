@@ -18,7 +18,7 @@ import msgspec
 
 from pipelines import correctness
 from pipelines.engines import make_engine
-from pipelines.judging import VERSION, kind_of
+from pipelines.judging import kind_of, version
 from pipelines.output import checkpoint_name, pinned
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.results import sample_rows
@@ -76,7 +76,7 @@ def run(config: "Config") -> int:
 def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
     source = Path(config.data)
     settings, inputs = pinned(config, "eval", source)
-    settings["judge"] = VERSION
+    settings["judge"] = version()
     settings.pop("data")
     how = How(
         version=config.prompt_version,

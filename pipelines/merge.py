@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from pipelines import cot_run, dropout_run, results
+from pipelines.audit import of_samples
 from pipelines.output import relative_images
 from prefdata.errors import PrefdataError, from_os_error
-from prefdata.jsonl import write_json
+from prefdata.jsonl import read_lines, write_json, write_jsonl
 from prefdata.mixtures import load
 from prefdata.progress import say
 
@@ -41,6 +42,11 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
         (work / "parts").mkdir(parents=True)
         for name in sorted({file.name for path in paths for file in path.glob("*.jsonl")}):
             _join([path / name for path in paths], work / name)
+        if (
+            work / "audit.jsonl"
+        ).exists():  # a draw from all samples, not the shards' draws one after the other
+            rows = (msgspec.json.decode(line) for _, line in read_lines(work / "samples.jsonl"))
+            write_jsonl(work / "audit.jsonl", of_samples(rows))
         for number, path in enumerate(paths):
             _join(sorted((path / "parts").glob("*.jsonl")), work / "parts" / f"{number}.jsonl")
         write_json(work / "run.json", manifests[0] | {"config": config, "counts": counts})

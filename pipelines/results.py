@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from pipelines.audit import of_samples
 from pipelines.engines.base import Sampling
-from pipelines.judging import VERSION
+from pipelines.judging import version
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Judged, Paired, pair
 from pipelines.questions import source_id
@@ -52,6 +53,7 @@ def finish(run: RunDir, asked: Sequence[str], how: Pairing, sampling: Sampling |
         "undecided.jsonl": sample_rows(run, asked, sampling, only="undecided"),
         "hard.jsonl": made.questions("hard"),
         "easy.jsonl": made.questions("easy"),
+        "audit.jsonl": of_samples(sample_rows(run, asked, sampling)),
     }
     dropped = run.finish(asked, files, judging=tally)
     return tally | {"dropped": dropped}
@@ -74,7 +76,7 @@ def sample_rows(
                 **_source(result),
                 **_maker(one, sampling),
                 "version": __version__,
-                "judge": VERSION,
+                "judge": version(),
             }
             if result["row"].get("answer") is not None:
                 meta["verdict"] = brief(one.verdict)
@@ -188,7 +190,7 @@ class _Made:
             "finish_reason": {name: side.finish_reason for name, side in sides.items()},
             "verdicts": {name: brief(side.verdict) for name, side in sides.items()},
             "version": __version__,
-            "judge": VERSION,
+            "judge": version(),
         }
         small = {
             name + "_meta": {"answer": side.verdict.extracted, "rule": side.verdict.rule}

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from pipelines.judging import judge
+from pipelines.judging import Ask, judge_all
 from pipelines.questions import group_id
 from pipelines.results import brief
 from pipelines.rundir import RunDir
@@ -93,21 +93,23 @@ def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int 
 
 
 def _judged(rows: Sequence[dict[str, Any]], answer_type: str) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        found = row.get("meta")
-        meta: dict[str, Any] = found if isinstance(found, dict) else {}
-        finish_reason = row.get("finish_reason") or "stop"
-        verdict = judge(
+    asks = [
+        Ask(
             row["response"],
             forms_of(row["answer"]),
             str(row.get("answer_type") or answer_type),
             str(row.get("question_orig") or row["question"]),
             tuple(option for option in row.get("options") or () if isinstance(option, str)),
-            finish_reason,
+            row.get("finish_reason") or "stop",
         )
+        for row in rows
+    ]
+    for row, ask, verdict in zip(rows, asks, judge_all(asks), strict=True):
+        found = row.get("meta")
+        meta: dict[str, Any] = found if isinstance(found, dict) else {}
         entry = {
             "response": row["response"],
-            "finish_reason": finish_reason,
+            "finish_reason": ask.finish_reason,
             "seed": row.get("seed"),
             "verdict": brief(verdict),
         }
@@ -120,7 +122,12 @@ def _judged(rows: Sequence[dict[str, Any]], answer_type: str) -> Iterator[dict[s
 
 
 def forms_of(answer: Any) -> tuple[str, ...]:
-    """Every valid form of a reference as it stands in a row: a text, a number, or a list of them."""
+    """Every valid form of a reference as it stands in a row: a text, a number, or a list of them.
+
+    VQA's own files hold one object per person: `{"answer": "net", "answer_id": 1}`.
+    """
+    if isinstance(answer, dict):
+        return forms_of(answer.get("answer"))
     if isinstance(answer, list | tuple):
         return tuple(form for item in answer for form in forms_of(item))
     return (str(answer),) if isinstance(answer, str | int | float) and not isinstance(answer, bool) else ()

@@ -13,12 +13,11 @@ from typing import Final
 
 import msgspec
 
-from pipelines.judging import anls, choice, maths, number, relaxed, text, vqa, yesno
+from pipelines.judging import anls, choice, maths, number, quantity, relaxed, text, vqa, yesno
 from pipelines.judging.extract import Extraction, extract
 from pipelines.judging.kind import kind_of
 from pipelines.judging.normalise import operators, plain, words
 from pipelines.judging.outside import Algebra, Outside, version
-from pipelines.judging.quantity import quantity
 from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import CUT_OFF, EXACT, VERSION, Decision, Outcome, Reason, Tolerance, Verdict
 from prefdata.errors import PrefdataError
@@ -188,7 +187,7 @@ def steps(
     answer: str, gold: str, kind: str, question: str, options: tuple[str, ...], tolerance: Tolerance
 ) -> Iterator[tuple[str, Decision | None]]:
     """The rules in the order they are tried, with what each says (None: nothing); the last that speaks decides."""
-    if kind == "number" and quantity(gold) is None:
+    if kind == "number" and quantity.quantity(gold) is None:
         kind = "math"  # a list or an expression: the row's type was too narrow
     if kind == "regex":
         yield "regex", Decision("undecided", "regex", plain(answer)[:200], "nomatch")

@@ -97,7 +97,7 @@ def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
         value = computed(text, b, tolerance)
         if value is not None:
             return Decision(value.outcome, "maths-value", shown, value.reason)
-        said = stated(text) if a is None and not is_refusal(text) else None
+        said = stated(text) if a is None and "\\" not in text and not is_refusal(text) else None
         if said is not None:
             found = compare(said, b, tolerance)
             return Decision(found.outcome, "maths-" + found.rule, shown, found.reason)

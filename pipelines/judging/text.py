@@ -69,7 +69,9 @@ def judge(text: str, gold: str, question: str = "") -> Decision:
     found = _numbers(text, gold)
     if found is not None:
         return found
-    if len(mine) <= _STATEMENT_WORDS and contains(mine, theirs):
+    if len(mine) <= _STATEMENT_WORDS and (
+        contains(mine, theirs) or contains(_singular(mine), _singular(theirs))
+    ):
         if _asked(theirs, question):
             return Decision("undecided", "text-contains", shown, reason="nomatch")
         if _DENIAL.search(plain(text)) and len(mine) > len(theirs) + 2:
@@ -94,6 +96,14 @@ def _numbers(text: str, gold: str) -> Decision | None:
         return None
     found = compare(a, b)
     return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
+
+
+def _singular(found: tuple[str, ...]) -> tuple[str, ...]:
+    """Words without the ending of a plural: the `Uralic language` family are `Uralic languages`."""
+    return tuple(
+        word[:-1] if len(word) > _PLURAL and word.endswith("s") and not word.endswith("ss") else word
+        for word in found
+    )
 
 
 def _core(found: tuple[str, ...]) -> tuple[str, ...]:
