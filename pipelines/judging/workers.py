@@ -28,7 +28,8 @@ _START_SECONDS: Final = 120.0  # importing computer algebra from a cold disk, on
 _STILLBORN: Final = 3
 _MOST: Final = 4
 
-Kind = Literal["symbolic", "regex"]
+Kind = str
+"""`symbolic`, `regex`, or the dotted name of a module with a `look` of its own."""
 
 
 class Task(NamedTuple):
