@@ -27,13 +27,13 @@ typedef struct {
 typedef struct {
     text start;
     size_t size;
-    int odd; /* a text with escapes that our own encoder does not write */
+    int odd; /* other bytes may say the same: escapes that our own encoder does not write, `1.0` */
 } bytes;
 
 typedef struct {
     int values, gaps;
     char kind[MAX_VALUES];
-    unsigned char same[MAX_VALUES]; /* number of the first value that is the same text, or its own */
+    unsigned char same[MAX_VALUES]; /* number of the first value that is the same, or its own */
     bytes before[MAX_VALUES + 1], literal[MAX_GAPS + 1];
     unsigned char gap[MAX_GAPS]; /* number of the value that stands there */
     size_t literals;             /* bytes of all literals */
@@ -102,11 +102,12 @@ static text read_string(text p, text end, string *out) {
             out->odd |= p + 1 < end && (p[1] == 'u' || p[1] == '/');
         }
         else if (p + 1 < end) {
+            /* At the end of a text they may begin something that goes on in the next one, where two are joined. */
             unsigned char next = p[1], letter = next | 32;
             if (*p == '<')
-                out->plain &= !((letter >= 'a' && letter <= 'z') || strchr("|/_!?", next));
+                out->plain &= !((letter >= 'a' && letter <= 'z') || strchr("|/_!?\"", next));
             else if (*p == '[')
-                out->plain &= next != 'U' && next != 'I' && next != '/';
+                out->plain &= !strchr("UI/\"", next);
         }
         if (!size)
             return NULL;
@@ -157,6 +158,15 @@ static text skip(text p, text end, int depth) {
     return begins(p, end, "false") ? p + 5 : number(p, end);
 }
 
+/* Whether a number is written as our own encoder does. `odd`: one without a point may be the same. */
+static int canonical(text p, text end, int *odd) {
+    text point = memchr(p, '.', end - p);
+    *odd = point && end - point == 2 && end[-1] == '0';
+    if (*p == '-' && p[1] == '0')
+        return 0;
+    return !point || ((end[-1] != '0' || *odd) && end - p <= 16);
+}
+
 /* Read a value of a kind; what goes into the gaps is left in `out`. NULL: the row is for the ordinary conversion. */
 static text read_value(text p, text end, char kind, bytes *out) {
     string found;
@@ -179,8 +189,10 @@ static text read_value(text p, text end, char kind, bytes *out) {
     case 'a': /* an array */
         next = *p == (kind == 'o' ? '{' : '[') ? skip(p, end, 0) : NULL;
         break;
-    default: /* a number */
+    default: /* a number; inside a turn only as our own encoder writes it, as it may become text */
         next = number(p, end);
+        if (next && kind == 'w' && !canonical(p, next, &out->odd))
+            return NULL;
     }
     out->size = next ? next - p : 0;
     return next;
@@ -206,11 +218,11 @@ static text pass(text p, text end, const bytes *literal) {
     return p;
 }
 
-/* Whether two texts of a row are the same where those of the row that was learned from were not, or the reverse. Bytes
- * are compared; texts that write a character in two ways may be the same all the same. */
+/* Whether two values of a row are the same where those of the row that was learned from were not, or the reverse. Bytes
+ * are compared; values that can be written in two ways may be the same all the same. */
 static int differs(const template *shape, const bytes *values, int i, int j) {
     const bytes *a = &values[i], *b = &values[j];
-    if (shape->kind[i] != shape->kind[j] || !strchr("tir", shape->kind[i]))
+    if (shape->kind[i] != shape->kind[j] || !strchr("tirw", shape->kind[i]))
         return 0;
     int same = a->size == b->size && !memcmp(a->start, b->start, a->size);
     return same != (shape->same[i] == shape->same[j]) || (!same && (a->odd || b->odd));

@@ -95,10 +95,12 @@ class _Copying:
         row = self._work.decoded(raw)
         if row is None:
             return
+        before = self._outcome.written
         for written in self._work.written(raw.line, row):
             self._out.add(written)
             self._outcome.written += 1
-        self._splicer.learn(row)
+        if self._outcome.written > before:
+            self._splicer.learn(row)
 
     def _copied(self, data: bytes, lines: Sequence[int], item: Spliced) -> None:
         self._out.copy(item.rows)

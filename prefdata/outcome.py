@@ -74,5 +74,5 @@ def note(table: dict[str, Count], name: str, line: int, *more: int, rows: int = 
     """Count rows under a name; `line` and `more` are those of the first of them."""
     count = table.setdefault(name, Count())
     count.rows += rows
-    if len(count.lines) < FIRST_LINES:
+    if len(count.lines) < FIRST_LINES or line < count.lines[-1]:
         count.lines = sorted((*count.lines, line, *more))[:FIRST_LINES]

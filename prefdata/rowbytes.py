@@ -13,6 +13,8 @@ import msgspec
 
 # No format nests deeper than a dozen levels; arguments of tools are the deepest met.
 MAX_DEPTH = 100
+# So many searches for a key cost as much as decoding the row once more.
+_MANY_KEYS = 64
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -34,6 +36,8 @@ def too_deep(data: bytes) -> bool:
 
 def repeated_key(data: bytes, row: dict[str, Any]) -> str | None:
     """A key that a row has twice: readers keep the last one's value and never see the first."""
+    if len(row) > _MANY_KEYS:
+        return _repeated(data)
     for key in row:
         # A text that ends with the same word is told from a key by the second look.
         if data.count(msgspec.json.encode(key)) > 1 and (found := _repeated(data)) is not None:

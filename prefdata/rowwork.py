@@ -56,7 +56,8 @@ class RowWork:
         )
         rows = list(twin.written(1, row))
         outcome.written = len(rows)
-        return ([], outcome) if outcome.left_out or outcome.unreadable else (rows, outcome)
+        fails = outcome.left_out or outcome.unreadable or (outcome.lost and self._options.on_loss == "error")
+        return ([], outcome) if fails else (rows, outcome)
 
     def written(self, line: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The rows that one row becomes: one, several pairs of a ranking, or none."""

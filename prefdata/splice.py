@@ -33,7 +33,7 @@ _NONE = 255
 _NAMING = frozenset({"from", "role", "type"})
 _REFERENCES = MEDIA_KEYS | {"url", "path", "image_url", "video_url"}
 # Placeholders and blanks at the beginning of a text belong to the shape.
-_PLACED = re.compile(r"(?:(?:Image [0-9] )?<ImageHere>(?:; )?|<image>|<video>|<audio>|[ \n])+")
+_PLACED = re.compile(r"(?:(?:Image [0-9] )?<ImageHere>;?|<image>|<video>|<audio>|[ \n])+")
 _HOLE = "zq~hole~{:02}"
 _HOLES = re.compile(rb'"?zq~hole~\d\d"')
 
@@ -68,11 +68,11 @@ class Shape:
     def __init__(self, row: dict[str, Any], content: frozenset[str]) -> None:
         self._row, self._content = row, content
         self.kinds = ""
-        self._texts: list[Any] = []
+        self._values: list[Any] = []
         whole = msgspec.json.encode(self._fill(self._hole))
         self.before = tuple(_HOLES.split(whole))
-        firsts = ((kind, self._texts[number]) for number, kind in enumerate(self.kinds))
-        self.same = bytes(self._first(kind, text) for kind, text in firsts) if self.small else b""
+        firsts = ((kind, self._values[number]) for number, kind in enumerate(self.kinds))
+        self.same = bytes(self._first(kind, value) for kind, value in firsts) if self.small else b""
 
     @property
     def small(self) -> bool:
@@ -92,14 +92,14 @@ class Shape:
         filled: dict[str, Any] = self._fill(mark)
         return filled
 
-    def _first(self, kind: str, text: Any) -> int:
-        return next(n for n, other in enumerate(self._texts) if self.kinds[n] == kind and other == text)
+    def _first(self, kind: str, value: Any) -> int:
+        return next(n for n, other in enumerate(self._values) if self.kinds[n] == kind and other == value)
 
     def _hole(self, kind: str, value: Any) -> str:
         number = len(self.kinds)
         self.kinds += kind
-        # Values that are no texts are never the same: each is its own first.
-        self._texts.append(value if kind in "tir" else number)
+        # What is only carried is not compared by any format: each is its own first.
+        self._values.append(value if kind in "tirw" else number)
         hole = _HOLE.format(number)
         return f"{_PLACED.match(value)[0]}{hole}" if kind == "i" else hole  # type: ignore[index]
 
@@ -111,7 +111,7 @@ class Shape:
                 placed = key not in _REFERENCES and _PLACED.match(value)
                 return give("r" if key in _REFERENCES else "i" if placed else "t", value)
             if isinstance(value, int | float):
-                return give("n", value)
+                return give("w" if nested else "n", value)
             if not nested and key not in self._content:
                 return give("o" if isinstance(value, dict) else "a", value)
             if isinstance(value, dict):
@@ -210,13 +210,17 @@ def _marks(text: str, size: float) -> Sort:
 
     def mark(kind: str, number: int) -> Mark:
         name = f"zq{number:02}k"
-        others: dict[str, Mark] = {
+        said = text.format(number=f"{number:02}")
+        marks: dict[str, Mark] = {
+            "t": said,
+            "i": said,
             "o": {name: name},
             "a": [name],
             "n": size + number,
+            "w": size + number,
             "r": f"{name}/{name}.p",
         }
-        return others.get(kind, text.format(number=f"{number:02}"))
+        return marks[kind]
 
     return mark
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -258,8 +258,92 @@ def _oddly_escaped(line: bytes) -> bytes:
 
 
 def _ordinary(kind: str, number: int) -> splice.Mark:
-    others: dict[str, splice.Mark] = {"o": {"a": "b"}, "a": ["b"], "n": 3, "r": f"{number}.png"}
+    others: dict[str, splice.Mark] = {
+        "o": {"a": "b"},
+        "a": ["b"],
+        "n": 3,
+        "w": 2 * number,
+        "r": f"{number}.png",
+    }
     return others.get(kind, f"Number {number}: a sentence.")
+
+
+def _parts(first: str, second: str) -> dict[str, Any]:
+    texts = [{"type": "text", "text": first}, {"type": "text", "text": second}]
+    return {
+        "images": ["a.png"],
+        "prompt": [{"role": "user", "content": [{"type": "image"}, *texts]}],
+        "chosen": [{"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "assistant", "content": "bad"}],
+    }
+
+
+def _weighted(text: str, better: float, worse: float) -> dict[str, Any]:
+    return {
+        side: [{"role": "user", "content": text, "weight": weight}, {"role": "assistant", "content": side}]
+        for side, weight in (("chosen", better), ("rejected", worse))
+    }
+
+
+def _labelled(text: str) -> dict[str, Any]:
+    asked = {"from": "human", "value": f"Image 1 <ImageHere>; Image 2 <ImageHere>;{text}"}
+    sides = {f"conversations_{side}": [asked, {"from": "bot", "value": f"{side}: {text}"}] for side in "ab"}
+    return {"image": ["a.png", "b.png"], **sides}
+
+
+def _called(number: str) -> str:
+    call = f'{{"type":"function","function":{{"name":"f","arguments":{{"x":{number}}}}}}}'
+    answer = f'{{"role":"assistant","content":null,"tool_calls":[{call}]}}'
+    return f'{{"messages":[{{"role":"user","content":"About {number}?"}},{answer}]}}'
+
+
+# Rows of one shape whose values together say something else than each by itself.
+TOGETHER: dict[str, tuple[str, list[str], list[Any]]] = {
+    "a marker of two parts": (
+        "trl",
+        ["mmpr", "lf-sharegpt", "swift"],
+        [_parts("one", "two"), _parts("three", "four"), _parts("write <", "image> here")],
+    ),
+    "equal numbers": (
+        "trl",
+        ["trl", "xtuner-pref"],
+        [
+            _weighted(f"{n} a?", *pair)
+            for n, pair in enumerate([(1, 1), (2, 2), (1, 2), (2, 3), (1, 1.0), (3, 3)])
+        ],
+    ),
+    "a label that ends early": ("ixc-reward", ["mmpr", "ixc-reward"], [_labelled(f"{n} a?") for n in "123"]),
+    "a label and a mark": ("ixc-reward", ["mmpr", "ixc-reward"], [_labelled(f";{n} a?") for n in "123"]),
+    "numbers that become text": (
+        "openai",
+        ["openai", "swift"],
+        [*map(_called, ["1.5", "2.5", "1.10", "3", "-0"])],
+    ),
+    "a word in pieces": (
+        "mmpr",
+        ["trl"],
+        [{**GOOD, "tie": True}, json.dumps({**GOOD, "tie": True}).replace("true", "tr ue"), GOOD],
+    ),
+    "a row that teaches nothing": (
+        "mmpr",
+        ["trl"],
+        [GOOD, {**GOOD, "image": "", "messages": True}, {**GOOD, "messages": True}],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("on_loss", ["warn", "error"])
+def test_values_that_mean_something_together(
+    name: str, on_loss: Literal["warn", "error"], tmp_path: Path
+) -> None:
+    source, targets, some = TOGETHER[name]
+    data = b"".join((row if isinstance(row, str) else json.dumps(row)).encode() + b"\n" for row in some)
+    for to in targets:
+        first, second = both(
+            tmp_path, data, Options(to=to, source=source, container="jsonl", on_loss=on_loss)
+        )
+        assert first == second
 
 
 def test_a_key_that_looks_like_a_hole(tmp_path: Path) -> None:
