@@ -46,14 +46,15 @@ class Outcome(msgspec.Struct, kw_only=True):
     ignored: dict[str, Count] = {}
     left_out: dict[str, Count] = {}
     unreadable: dict[str, Count] = {}
-    has_media: bool = False
+    # Images, videos or audio of the written rows are named by relative paths that stand as they were in the source.
+    relative_paths: bool = False
     verified: bool = False
 
     def merge(self, other: "Outcome", lines: tuple[int, ...], rows: int) -> None:
         """Add what came of one row, `other`, for so many rows of which `lines` are the first."""
         self.read += rows
         self.written += rows * other.written
-        self.has_media = self.has_media or other.has_media
+        self.relative_paths = self.relative_paths or other.relative_paths
         for ours, theirs in ((self.lost, other.lost), (self.ignored, other.ignored)):
             for name in theirs:
                 note(ours, name, *lines, rows=rows)

@@ -11,9 +11,11 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.extract import Extractor
 from prefdata.formats import BadRow, CannotHold, Format
 from prefdata.formats.flatten import flatten
+from prefdata.formats.holding import SEVERAL_TURNS
 from prefdata.formats.pairing import pairs_of
+from prefdata.images import is_url
 from prefdata.outcome import Options, Outcome, note
-from prefdata.records import RankedCandidates, Record
+from prefdata.records import PreferencePair, RankedCandidates, Record
 from prefdata.rowbytes import repeated_key, too_deep
 from prefdata.rules import syntax
 from prefdata.verify import Verifier
@@ -66,7 +68,6 @@ class RowWork:
         except BadRow as error:
             note(self._outcome.unreadable, str(error), line)
             return
-        self._outcome.has_media = self._outcome.has_media or bool(record.media)
         for one in self._paired(record, line):
             if (found := self._row(one, line)) is not None:
                 yield found
@@ -88,14 +89,18 @@ class RowWork:
         if self._options.flatten_turns and not self._writer.holds.turns:
             record, flattened = flatten(record)
             lost = ("turn structure (written as a transcript)",) if flattened else ()
+        carries = _by_relative_path(record)
         if self._extract is not None:
             record, unknown = self._extract(record)
             lost = (*lost, *unknown)
         try:
             written = self._writer.from_record(record, inline=self._inline)
         except CannotHold as error:
-            self._left_out(str(error), line)
+            turns = str(error) == SEVERAL_TURNS and not self._options.flatten_turns
+            hint = " (write it as a transcript with --flatten-turns)" if turns else ""
+            self._left_out(f"{error}{hint}", line)
             return None
+        self._outcome.relative_paths = self._outcome.relative_paths or carries
         lost = (*written.lost, *lost)
         if lost and self._options.on_loss == "error":
             place = f"{self._source}:{line}"
@@ -113,6 +118,17 @@ class RowWork:
             place = f"{self._source}:{line}"
             raise PrefdataError(f"{place}: `{self._writer.id}` cannot hold {why}.", exit_code=EXIT_DATA)
         note(self._outcome.left_out, why, line)
+
+
+def _by_relative_path(record: Record) -> bool:
+    others = record.rejected_media if isinstance(record, PreferencePair) else None
+    return any(
+        media.data is None
+        and media.uri
+        and not is_url(media.uri)
+        and not media.uri.startswith(("/", "file://"))
+        for media in (*record.media, *(others or ()))
+    )
 
 
 def _decode(raw: Raw) -> tuple[dict[str, Any] | None, str]:

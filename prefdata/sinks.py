@@ -18,13 +18,14 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import encode_row
 
 Kind = Literal["jsonl", "json", "parquet"]
+_SUFFIXES: dict[str, Kind] = {".jsonl": "jsonl", ".json": "json", ".parquet": "parquet"}
 _BATCH = 1024
 _PICTURES = ("image", "images", "rejected_images")
 
 
 def kind_of(path: Path, asked: Kind | None, usual: Kind) -> Kind:
-    """The container to write: the one asked for, parquet where the name says so, else the format's usual one."""
-    return asked or ("parquet" if bare_suffix(path) == ".parquet" else usual)
+    """The container to write: the one asked for, else the one that the name says, else the format's usual one."""
+    return asked or _SUFFIXES.get(bare_suffix(path), usual)
 
 
 class Sink(Protocol):

@@ -42,7 +42,7 @@ class ConvertConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     ] = 0.0
     container: Annotated[
         Literal["jsonl", "json", "parquet"] | None,
-        Meta(description="How rows lie in DST, instead of the format's habit; names in .parquet say it too."),
+        Meta(description="How rows lie in DST. Default: as its suffix says, else the format's habit."),
     ] = None
     extract_images: Annotated[
         str | None, Meta(description="Write images that are inside the rows into this folder.")
@@ -92,11 +92,14 @@ def command(config: ConvertConfig) -> int:
     if config.output_format == "json":
         click.echo(msgspec.json.encode(outcome))
     else:
-        click.echo(_text(outcome, source, target))
+        click.echo(_text(outcome, source, target, config))
     return EXIT_DATA if outcome.unread else 0
 
 
-def _text(outcome: "Outcome", source: Path, target: Path) -> str:
+def _text(outcome: "Outcome", source: Path, target: Path, config: ConvertConfig) -> str:
+    from prefdata.formats import get
+    from prefdata.sinks import kind_of
+
     proof = ", read back and found equal" if outcome.verified else ""
     lines = [
         f"{source} ({outcome.source}) -> {target} ({outcome.target}): "
@@ -105,11 +108,26 @@ def _text(outcome: "Outcome", source: Path, target: Path) -> str:
     lines += _table("left out, not readable", outcome.unreadable)
     lines += _table(f"left out, `{outcome.target}` cannot hold", outcome.left_out)
     lines += told(outcome.target, outcome.lost, outcome.ignored)
-    if outcome.has_media and source.parent.resolve() != target.parent.resolve():
+    if outcome.relative_paths and source.parent.resolve() != target.parent.resolve():
         lines.append(
-            f"  image paths are written as they stand; use --image-root {source.parent} with {target.name}"
+            f"  image paths are relative to {source.parent.resolve()} as before (or to your own image root)"
         )
+    usual = get(outcome.target).container
+    if outcome.target in _ONE_CONTAINER and kind_of(target, config.container, usual) != usual:
+        lines.append(f"  readers of `{outcome.target}` take {_ONE_CONTAINER[outcome.target]} only")
     return "\n".join(lines)
+
+
+# Formats whose own readers parse a file in one way, whatever its name.
+_ARRAY, _JSON_LINES = "one JSON array", "JSON lines"
+_ONE_CONTAINER = {
+    "ixc-reward": _ARRAY,
+    "ixc-sft-2.0": _ARRAY,
+    "ixc-sft-2.5": _ARRAY,
+    "llava": _ARRAY,
+    "mmpr": _JSON_LINES,
+    "internvl-sft": _JSON_LINES,
+}
 
 
 def told(target: str, lost: "dict[str, Count]", ignored: "dict[str, Count]") -> list[str]:

@@ -22,6 +22,7 @@ from prefdata.records import (
     Text,
 )
 
+SEVERAL_TURNS = "a prompt of several turns"
 NAMES = "names of speakers and ids of tool calls"
 MEDIA_KEYS = "keys beside a medium (sizes, frame rates)"
 
@@ -33,7 +34,7 @@ def check_holds(target: Format, record: Record, inline: bool = False) -> None:
     if not holds.turns and not isinstance(record, Conversation):
         turns = [turn for turn in prompt if turn.role != "system"]
         if [turn.role for turn in turns] != ["user"]:
-            raise CannotHold("a prompt of several turns")
+            raise CannotHold(SEVERAL_TURNS)
     if not holds.many_answers:
         for side in _answers(record):
             if [turn.role for turn in side] != ["assistant"]:

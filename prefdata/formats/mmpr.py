@@ -85,12 +85,12 @@ class Mmpr(Format):
         row["question"] = join(question, media, {"image": IMAGE})
         row["chosen"] = record.chosen[0].text
         row["rejected"] = record.rejected[0].text
-        lost = []
+        few: tuple[str, ...] = ()
         if system is not None:
             row["system_prompt"] = system
-            lost.append("system turn (only InternVL 3.5 reads `system_prompt`)")
-        added, more, carried = extras(record, row)
-        return Written(row | added, (*lost, *more), tuple(carried))
+            few = ("system_prompt (InternVL 3.5 alone reads it)",)
+        added, lost, carried = extras(record, row)
+        return Written(row | added, tuple(lost), (*few, *carried))
 
     def signature(self, row: Row) -> Signature:
         """Image(s), question and both answers."""

@@ -1,5 +1,6 @@
 """Files in other formats: order, what is lost, and nothing half-written."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -34,9 +35,33 @@ def test_rows_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> None:
     outcome = convert(write(tmp_path / "a.jsonl", rows), tmp_path / "b.jsonl", Options(to="mmpr"))
     assert (outcome.read, outcome.written) == (2, 1)
     assert {name: (count.rows, count.lines) for name, count in outcome.left_out.items()} == {
-        "a prompt of several turns": (1, [2])
+        "a prompt of several turns (write it as a transcript with --flatten-turns)": (1, [2])
     }
     assert read(tmp_path / "b.jsonl") == [{"question": "Hi", "chosen": "Yes", "rejected": "No"}]
+
+
+def test_the_suffix_says_the_container_unless_one_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", [{"question": "Q", "chosen": "a", "rejected": "b"}])
+    for name, to, container, array in [
+        ("b.jsonl", "lf-sharegpt", None, False),
+        ("b.json", "trl", None, True),
+        ("b.data", "lf-sharegpt", None, True),
+        ("b.json", "trl", "jsonl", False),
+    ]:
+        convert(source, tmp_path / name, Options(to=to, container=container))  # type: ignore[arg-type]
+        assert (tmp_path / name).read_text().startswith("[") == array
+    convert(source, tmp_path / "b.json.gz", Options(to="trl"))
+    assert gzip.decompress((tmp_path / "b.json.gz").read_bytes()).startswith(b"[")
+
+
+def test_a_system_turn_in_mmpr_is_carried_and_not_lost(tmp_path: Path) -> None:
+    prompt = [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
+    source = write(tmp_path / "a.jsonl", [{"prompt": prompt, "chosen": "a", "rejected": "b"}])
+    outcome = convert(
+        source, tmp_path / "b.jsonl", Options(to="mmpr", source="trl", on_loss="error", verify=True)
+    )
+    assert (outcome.lost, list(outcome.ignored)) == ({}, ["system_prompt (InternVL 3.5 alone reads it)"])
+    assert read(tmp_path / "b.jsonl")[0]["system_prompt"] == "S"
 
 
 def test_turns_are_flattened_only_when_asked(tmp_path: Path) -> None:
