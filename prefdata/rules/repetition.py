@@ -5,7 +5,7 @@ English. What repeats by nature is let through: rules of tables and dotted lines
 marks of markup, and a URL or base64 is more than its run of one letter. The decision to question: only exact and
 neighbouring repeats; a text that says the same in other words is not looked for.
 
-`_rowscan.c` has the same search, to accept rows. It sees texts as JSON writes them, hence the limit of `_longest`.
+`_rowscan.c` has the same search, to accept rows. It sees texts as JSON writes them, hence the limit of `_LONGEST`.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def loop(answer: str) -> tuple[str, str] | None:
         if any(map(str.isspace, text)) or any(letter.isalpha() and not letter.isascii() for letter in text):
             if any(map(str.isalpha, text)) and span >= (_SPAN if _MARKUP.isdisjoint(text) else _MARKUP_SPAN):
                 return "PD211", what
-        elif _senseless(text, span) and 2 * span >= len(_chunk(data, start, stop)):
+        elif _senseless(text, span) and _dominates(data, start, stop):
             return "PD212", what
     return None
 
@@ -74,12 +74,14 @@ def _senseless(unit: str, span: int) -> bool:
     return unit.isdigit() or all(mark in _LOUD or mark >= _EMOJI for mark in unit)
 
 
-def _chunk(data: bytes, start: int, stop: int) -> bytes:
-    """What stands around a run up to the next white space."""
-    before, after = data[:start].split()[-1:], data[stop:].split(maxsplit=1)[:1]
-    left = before[0] if before and not data[start - 1 : start].isspace() else b""
-    right = after[0] if after and not data[stop : stop + 1].isspace() else b""
-    return left + data[start:stop] + right
+def _dominates(data: bytes, start: int, stop: int) -> bool:
+    """Whether a run is at least half of what stands between the white space before and behind it."""
+    span = stop - start
+    # More than its own length on either side decides it; farther is not looked, or long texts take quadratic time.
+    before, after = data[max(0, start - span - 1) : start], data[stop : stop + span + 1]
+    left = before.split()[-1] if before and not before[-1:].isspace() else b""
+    right = after.split(maxsplit=1)[0] if after and not after[:1].isspace() else b""
+    return len(left) + len(right) <= span
 
 
 def _runs(data: bytes) -> Iterator[tuple[int, int, int]]:

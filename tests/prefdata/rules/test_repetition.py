@@ -1,6 +1,7 @@
 """Loops are found in every script, and what repeats by nature is let through."""
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,21 @@ def test_runs_without_sense(unit: str) -> None:
 )
 def test_what_repeats_by_nature(text: str) -> None:
     assert code(text) is None
+
+
+def test_many_runs_in_one_word_take_linear_time() -> None:
+    text = "".join("".join(DRAW.choices(CODED, k=300)) + "A" * 240 for _ in range(2000))
+    started = time.process_time()
+    assert code(text) is None
+    # A twentieth of a second each time, where looking at the whole word for every run took ten.
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(("around", "expected"), [(140, "PD212"), (150, "PD212"), (151, None), (600, None)])
+@pytest.mark.parametrize("blank", [" ", "\n", ""])
+def test_a_run_counts_where_it_is_half_of_a_word(around: int, expected: str | None, blank: str) -> None:
+    word = f"{CODED[:around]}{'!' * 300}{CODED[-around:]}"
+    assert code(f"{CODED}{blank}{word}{blank}{CODED}" if blank else word) == expected
 
 
 @given(
