@@ -171,7 +171,8 @@ static text skip(text p, text end, int depth) {
 
 /* ---- what answers say ---- */
 
-/* The letter or digit before *p, in lower case, with *p moved to it; 0 at the start; -1 where it takes Unicode tables. */
+/* The letter or digit before *p, in lower case, with *p moved to it; 0 at the start; -1 where it takes Unicode
+ * tables. */
 static int32_t letter_before(text start, text *p) {
     while (*p > start) {
         text at = *p - 1;
@@ -253,7 +254,8 @@ static int may_refuse(const string *s) {
     const __m128i a = _mm_set1_epi8('A'), i = _mm_set1_epi8('I'), m = _mm_set1_epi8('m');
     for (; end - p >= 17; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)p), w = _mm_loadu_si128((const __m128i *)(p + 1));
-        __m128i ends = _mm_and_si128(_mm_or_si128(_mm_cmpeq_epi8(v, t), _mm_cmpeq_epi8(v, o)), _mm_cmpeq_epi8(w, blank));
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, t), _mm_cmpeq_epi8(v, o));
+        ends = _mm_and_si128(ends, _mm_cmpeq_epi8(w, blank));
         __m128i name = _mm_and_si128(_mm_cmpeq_epi8(v, a), _mm_cmpeq_epi8(w, i));
         __m128i word = _mm_and_si128(_mm_cmpeq_epi8(v, blank), _mm_cmpeq_epi8(w, m));
         int mask = _mm_movemask_epi8(_mm_or_si128(ends, _mm_or_si128(name, word)));
@@ -263,7 +265,8 @@ static int may_refuse(const string *s) {
     }
 #endif
     for (; end - p >= 2; p++)
-        if (((p[0] == 't' || p[0] == 'o') && p[1] == ' ') || (p[0] == 'A' && p[1] == 'I') || (p[0] == ' ' && p[1] == 'm'))
+        if (((p[0] == 't' || p[0] == 'o') && p[1] == ' ') || (p[0] == 'A' && p[1] == 'I') ||
+            (p[0] == ' ' && p[1] == 'm'))
             if (denies(s->start, p, end))
                 return 1;
     return 0;
@@ -271,7 +274,8 @@ static int may_refuse(const string *s) {
 
 enum { STEP = 144, WORD = 16, NEAR = 80, STRETCH = 160, TIMES = 5, LONGEST = 512 }; /* as in rules/repetition.py */
 
-/* A place from p to `last` (or little behind it) that reads the same as `word` for WORD bytes, NULL if there is none. */
+/* A place from p to `last` (or little behind it) that reads the same as `word` for WORD bytes, NULL if there is
+ * none. */
 static text echo(text p, text last, text end, text word) {
 #ifdef __SSE2__
     /* Bytes that are seldom right by chance together. */
@@ -298,7 +302,9 @@ static int may_repeat(const string *s) {
     ptrdiff_t most = s->size / TIMES < LONGEST ? s->size / TIMES : LONGEST;
     for (size_t i = 0; end - at > WORD; at = start + ++i * STEP) {
         ptrdiff_t lags = i ? (ptrdiff_t)NEAR << __builtin_ctzll(i) : most;
-        text last = at + (lags < most ? lags : most);
+        if (lags > most)
+            lags = most;
+        text last = lags < end - at ? at + lags : end;
         for (text next = echo(at + 1, last, end, at); next; next = echo(next + 1, last, end, at)) {
             ptrdiff_t period = next - at, needed = (TIMES - 1) * period, same = 0;
             if (needed < STRETCH)
@@ -316,14 +322,23 @@ static int may_repeat(const string *s) {
     return 0;
 }
 
+/* Whether p may be white space outside ASCII. */
+static int may_be_blank(text p, text end) {
+    return begins(p, end, "\xC2") || begins(p, end, "\xE1\x9A") || begins(p, end, "\xE2\x80") ||
+           begins(p, end, "\xE2\x81") || begins(p, end, "\xE3\x80\x80");
+}
+
 /* Whether an answer begins as one without its reasoning does. */
 static int may_lack_reasons(const string *s) {
     text p = s->start, end = p + s->size;
-    while (p < end && (strchr(" *#>", *p) || (*p == '\\' && strchr("nrt", p[1]))))
+    while (p < end && (strchr(" *#>", *p) || (*p == '\\' && strchr("nrtf", p[1]))))
         p += *p == '\\' ? 2 : 1;
+    if (may_be_blank(p, end))
+        return 1;
     if (begins(p, end, "The ") || begins(p, end, "the "))
         p += 4;
-    return begins(p, end, "Final ") || begins(p, end, "final ") || begins(p, end, "<answer>") || begins(p, end, "<think>");
+    return begins(p, end, "Final ") || begins(p, end, "final ") || begins(p, end, "<answer>") ||
+           begins(p, end, "<think>");
 }
 
 static int reference_is_plain(const string *s) {
@@ -498,9 +513,10 @@ static PyObject *scan(PyObject *self, PyObject *args) {
         p = next;
     }
     if (good)
-        result = Py_BuildValue("(ny#y#OOnnnnnn)", (Py_ssize_t)lines, keys.items ? (char *)keys.items : "", (Py_ssize_t)(keys.count * 8),
-                               places.items ? (char *)places.items : "", (Py_ssize_t)(places.count * 8), closer, images, first_image,
-                               (Py_ssize_t)longer, (Py_ssize_t)shorter, (Py_ssize_t)equal,
+        result = Py_BuildValue("(ny#y#OOnnnnnn)", (Py_ssize_t)lines,
+                               keys.items ? (char *)keys.items : "", (Py_ssize_t)(keys.count * 8),
+                               places.items ? (char *)places.items : "", (Py_ssize_t)(places.count * 8),
+                               closer, images, first_image, (Py_ssize_t)longer, (Py_ssize_t)shorter, (Py_ssize_t)equal,
                                (Py_ssize_t)styled[0], (Py_ssize_t)styled[1]);
     else if (!PyErr_Occurred())
         PyErr_NoMemory();
@@ -565,7 +581,8 @@ static PyObject *repeated(PyObject *self, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"scan", scan, METH_VARARGS, "scan(block, place, want_images): see rowscan.py."},
-    {"key", key, METH_VARARGS, "key(media, prompt, chosen, rejected): the key of a row from the insides of JSON strings."},
+    {"key", key, METH_VARARGS,
+     "key(media, prompt, chosen, rejected): the key of a row from the insides of JSON strings."},
     {"repeated", repeated, METH_VARARGS, "repeated(keys): halves of 64-bit keys that occur more than once."},
     {NULL, NULL, 0, NULL},
 };

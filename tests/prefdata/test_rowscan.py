@@ -28,6 +28,9 @@ WORDS = (
         "!" * 250,
         "final answer: ",
         "<answer>",
+        "\fFinal answer: ",
+        "\u00a0Final answer: ",
+        "\u3000Final answer: ",
         "<think>",
         "</think>",
     ),
@@ -137,6 +140,14 @@ def test_spoilt_rows(row: dict[str, Any], spoil: st.DataObject) -> None:
         )
         data[at : at + spoil.draw(st.integers(0, 2))] = piece
     assert_same(bytes(data) + b"\n")
+
+
+@pytest.mark.parametrize("blank", " \f\n\r\t\u0085\u00a0\u1680\u2003\u2028\u202f\u205f\u3000")
+def test_blanks_before_a_bare_answer(blank: str) -> None:
+    row = {"question": "Why?", "chosen": f"{blank}Final answer: 6", "rejected": "It is 2 + 2, so 4."}
+    data = msgspec.json.encode(row) + b"\n"
+    assert_same(data)
+    assert [hit.code for _, hit in tally_of(data, compiled=True).hits] == ["PD213"]
 
 
 @given(data=st.binary(max_size=60))
