@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
+from prefdata.archives import UNPACK, kind_of_head
 from prefdata.arrays import BrokenArray, iter_array
 from prefdata.compressed import compression, open_data
 from prefdata.errors import NoRows, PrefdataError
@@ -122,10 +123,8 @@ def _refuse(path: Path, text: bytes) -> None:
         raise PrefdataError(f"{path}: starts with {count} NUL bytes; the file is damaged, fetch it again.")
     if text.startswith(b"version https://git-lfs"):
         raise PrefdataError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`.")
-    if text[257:262] == b"ustar":
-        raise PrefdataError(f"{path}: a tar archive; unpack it and name the files in it.")
-    if text.startswith(b"PK\x03\x04"):
-        raise PrefdataError(f"{path}: a zip archive; unpack it and name the files in it.")
+    if (archive := kind_of_head(text)) is not None:
+        raise PrefdataError(f"{path}: a {archive} archive; {UNPACK}")
     if text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
         raise PrefdataError(
             f"{path}: a compressed file; unpack it first (.gz and .zst are read as they are)."

@@ -132,7 +132,7 @@ class _Work:
     def take(self, path: Path, *, must_read: bool) -> None:
         """Check one file, whatever it is; `must_read`: the user named it, it was not only found in a folder."""
         try:
-            if must_read and path.is_file() and (kind := archives.kind_of(path)) is not None:
+            if must_read and path.is_file() and (kind := archives.archive_kind(path)) is not None:
                 self._archive(path, kind)
                 return
             mixture = listed(path, self.options.image_root) if self.options.format is None else None
@@ -153,7 +153,7 @@ class _Work:
         except OSError as error:
             self._unreadable(path, str(from_os_error(error)), must_read)
 
-    def _archive(self, path: Path, kind: str) -> None:
+    def _archive(self, path: Path, kind: archives.Kind) -> None:
         """An archive: its rows are not read, but its members' names are looked at before anyone unpacks it."""
         members, hits = archives.check(path, kind)
         if hits:

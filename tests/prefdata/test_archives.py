@@ -1,5 +1,6 @@
 """Archives are told as what they are, with exit code 2, and unsafe members are named before anyone unpacks them."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -14,7 +15,7 @@ from prefdata.validate import Options, validate
 ROW = b'{"question":"Area?","chosen":"6","rejected":"8"}\n'
 
 
-def zipped(path: Path, *names: str, link: str | None = None) -> Path:
+def zipped(path: Path, *names: str, link: str | bytes | None = None) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in names:
             packed.writestr(name, ROW)
@@ -43,6 +44,8 @@ def test_a_sound_archive_is_named_and_not_read(tmp_path: Path) -> None:
         zipped(tmp_path / "a.zip", "rows.jsonl", "images/1.png"),
         tarred(tmp_path / "a.tar", "rows.jsonl", "images/..1.png", links={"images/2.png": "../rows.jsonl"}),
         tarred(tmp_path / "a.tar.gz", "rows.jsonl", "./images/1.png", mode="w:gz"),
+        zipped(tmp_path / "b.zip", "rows.jsonl", link="images/../rows.jsonl"),
+        tarred(tmp_path / "b.tar", "rows.jsonl", links={"a": "b", "b": "rows.jsonl"}),
     ):
         report = validate([path], Options())
         assert (report.rows, report.counts) == (0, {})
@@ -68,6 +71,55 @@ def test_members_that_lead_elsewhere(tmp_path: Path) -> None:
         tarred(tmp_path / "b.tar", "b", links={"d/e": "../../b"}),
     ):
         assert validate([path], Options()).counts == {"PD802": 1}
+
+
+@pytest.mark.parametrize("target", ["/etc", "../..", "x" * 5000])
+def test_a_link_in_a_zip_archive_is_its_content(tmp_path: Path, target: str) -> None:
+    assert validate([zipped(tmp_path / "a.zip", "b", link=target)], Options()).counts == {"PD802": 1}
+
+
+def linked(path: Path, *members: tuple[str, str | None], hard: bool = False) -> Path:
+    with tarfile.open(path, "w") as packed:
+        for number, (name, target) in enumerate(members):
+            info = tarfile.TarInfo(name)
+            if target is not None:
+                info.type, info.linkname = tarfile.LNKTYPE if hard and number else tarfile.SYMTYPE, target
+            packed.addfile(info)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ((("a", "."), ("a/b", ".."), ("b/evil", None)), 2),
+        ((("a", "."), ("./a//evil", None)), 1),
+        ((("a", "b/.."), ("b", ".")), 1),
+        ((("b", "."), ("a", "b/..")), 1),
+        ((("a", "x"), ("b", "a"), ("ab", None)), 0),
+    ],
+)
+def test_links_behind_links(tmp_path: Path, members: tuple[tuple[str, str | None], ...], found: int) -> None:
+    path = linked(tmp_path / "a.tar", *members)
+    counts = validate([path], Options()).counts
+    assert counts == ({"PD802": found} if found else {})
+
+
+def test_a_second_name_of_a_link(tmp_path: Path) -> None:
+    """`s` would lead out of the folder, since it starts from another place than `d/s`."""
+    path = linked(tmp_path / "a.tar", ("d/s", "../x"), ("s", "d/s"), hard=True)
+    assert validate([path], Options()).counts == {"PD802": 1}
+
+
+def test_a_packed_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header that announces 8 TiB is enough; what follows it is not even there."""
+    monkeypatch.setattr("prefdata.archives._BOMB_BYTES", 1 << 20)
+    info = tarfile.TarInfo("zeros")
+    info.size = 8 << 40
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(tarfile.TarInfo("first").tobuf() + info.tobuf() + bytes(1 << 20)))
+    report = validate([path], Options())
+    assert report.counts == {"PD803": 1}
+    assert "2 members looked at" in report.unreadable[0]
 
 
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
