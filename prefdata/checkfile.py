@@ -19,7 +19,7 @@ from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, repetition, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
-from prefdata.spelling import MEDIA_KEYS, meant
+from prefdata.spelling import meant
 
 if TYPE_CHECKING:
     from prefdata.rules.tokens import TokenCheck
@@ -48,8 +48,8 @@ def _suspicious(data: bytes) -> bool:
     return _CUT in data
 
 
-def _may_ramble(signature: Signature) -> bool:
-    """Whether the answers must be looked at for what they say."""
+def _needs_a_closer_look(signature: Signature) -> bool:
+    """Whether the answers may loop, refuse or lack their reasoning; False is certain."""
     media, turns, chosen, rejected = signature
     if not rejected:
         return repetition.may_repeat(turns)
@@ -71,8 +71,7 @@ class Tally:
         self.hits: list[tuple[int, Hit]] = []
         self.lengths = length.Lengths()
         self.duplicates = Duplicates()
-        # References to images that were looked at.
-        self.references = 0
+        self.references = image.References()
         # Line of the first row whose image is written as a "text", as a "list", is "there", is "absent".
         self.firsts: dict[str, int] = {}
 
@@ -85,7 +84,7 @@ class Tally:
         self.duplicates.merge(other.duplicates, file, self.lines)
         moved = {kind: self.lines + line for kind, line in other.firsts.items()}
         self.firsts = moved | self.firsts
-        self.references += other.references
+        self.references.add(other.references)
         self.rows += other.rows
         self.lines += other.lines
 
@@ -156,7 +155,7 @@ class FileCheck:
         tally.lengths.add(length.Lengths(*lengths))
         if text_at >= 0:
             tally.firsts.setdefault("text", first + text_at)
-        tally.references += len(references)
+        tally.references.count += len(references)
         for index, uri in references:
             for code, what in self._checker.check(uri):
                 self._hit(first + index, Hit(code, "image", what))
@@ -180,7 +179,7 @@ class FileCheck:
             return
         doubtful = _suspicious(data) or too_deep(data) or self._strange(row, data)
         signature = None if doubtful or not self._format.clean(row) else self._format.signature(row)
-        if signature is None or _may_ramble(signature):
+        if signature is None or _needs_a_closer_look(signature):
             self.explain(raw)
             return
         self.tally.rows += 1
@@ -188,7 +187,7 @@ class FileCheck:
         references = self._format.images(row)
         if references:
             places = _places(references)
-            self.tally.references += len(places)
+            self.tally.references.count += len(places)
             for place, uri in places:
                 for code, what in self._checker.check(uri):
                     self._hit(raw.line, Hit(code, place, what))
@@ -235,9 +234,9 @@ class FileCheck:
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
         counted = self._tokens.check(view) if self._tokens is not None and not hits else ()
-        self.tally.references += sum(found.media.uri is not None for found in view.media)
+        self.tally.references.count += sum(found.media.uri is not None for found in view.media)
         # A misspelt `image` is found under its name; that its placeholder has none follows from it.
-        no_media = any(hit.code == "PD023" and hit.detail.split("`")[-2] in MEDIA_KEYS for hit in hits)
+        no_media = any(hit.code == "PD023" for hit in hits) and syntax.misspells_media(self._format, row)
         for hit in (*hits, *row_hits(view, self._format, row), *image.check(view, self._checker), *counted):
             told_already = (broken and hit.code in _NEED_ALL_TURNS) or (no_media and hit.code == "PD301")
             if hit in hits or not told_already:
@@ -279,6 +278,9 @@ class FileCheck:
             self._hit(1, hit)
 
     def _hit(self, line: int, hit: Hit) -> None:
+        if hit.code == "PD401":
+            # Counted whether or not it is asked for: PD418 may be.
+            self.tally.references.miss(hit.detail)
         if hit.code not in self._wanted:
             return
         count = self.tally.counts[hit.code] = self.tally.counts.get(hit.code, 0) + 1

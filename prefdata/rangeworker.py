@@ -18,7 +18,7 @@ from prefdata.errors import PrefdataError, from_os_error
 from prefdata.findings import Chosen, Hit
 from prefdata.formats import get
 from prefdata.images import Tier
-from prefdata.rules.image import ImageChecker
+from prefdata.rules.image import ImageChecker, References
 from prefdata.rules.length import Lengths, Ratio
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Answer(msgspec.Struct, kw_only=True):
     keys: bytes = b""
     places: bytes = b""
     firsts: dict[str, int] = {}
-    references: int = 0
+    references: References = msgspec.field(default_factory=References)
     error: str = ""
 
 

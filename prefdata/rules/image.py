@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from prefdata import images
 from prefdata.errors import PrefdataError
 from prefdata.findings import Hit, detail
@@ -17,6 +19,25 @@ _MANY = 10
 _TRIED = 20
 _ABSOLUTE = re.compile(r"(?:file://)?/|[A-Za-z]:[\\/]|\\\\")
 _CONTROL = re.compile(r"[\x00-\x1f]")
+
+
+class References(msgspec.Struct):
+    """The references to images looked at in a file, and those of them behind which there is nothing."""
+
+    count: int = 0
+    missing: int = 0
+    first_missing: str = ""
+
+    def miss(self, where: str) -> None:
+        """Count a missing image."""
+        self.missing += 1
+        self.first_missing = self.first_missing or where
+
+    def add(self, other: "References") -> None:
+        """Add those of what follows."""
+        self.count += other.count
+        self.missing += other.missing
+        self.first_missing = self.first_missing or other.first_missing
 
 
 class ImageChecker:
@@ -58,19 +79,18 @@ class ImageChecker:
         for problem in images.check(path, self._tier):
             yield problem.code, problem.detail
 
-    def join_missing(self, counts: dict[str, int], hits: list[tuple[int, Hit]], looked_at: int) -> None:
+    def join_missing(
+        self, counts: dict[str, int], hits: list[tuple[int, Hit]], references: References
+    ) -> None:
         """One finding in place of all where none of many images is there: the root is wrong, not the rows."""
-        missing = counts.get("PD401", 0)
-        if missing < _MANY or missing != looked_at:
+        if references.missing < _MANY or references.missing != references.count:
             return
-        first = next((hit.detail for _, hit in hits if hit.code == "PD401"), "")
         found = self._better_root()
         where = f"; some are there under {found}" if found is not None else ""
         hits[:] = [(line, hit) for line, hit in hits if hit.code != "PD401"]
-        hits.insert(
-            0, (1, Hit("PD418", "image", f"all {missing:,} are missing, the first at {first}{where}"))
-        )
-        del counts["PD401"]
+        what = f"all {references.missing:,} are missing, the first at {references.first_missing}{where}"
+        hits.insert(0, (1, Hit("PD418", "image", what)))
+        counts.pop("PD401", None)
         counts["PD418"] = 1
 
     def _better_root(self) -> Path | None:

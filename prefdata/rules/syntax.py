@@ -117,6 +117,12 @@ def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
         yield Hit(code, field, what)
 
 
+def misspells_media(fmt: Format, row: dict[str, Any]) -> bool:
+    """Whether a key of media stands in a row under a wrong name."""
+    names = (name for name in fmt.row.__struct_fields__ if name in LISTS and name not in row)
+    return any(fmt.mistaken(name, row, fmt.row) is not None for name in names)
+
+
 def other_keys(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
     """Keys that readers of the format do not know."""
     for key in row:

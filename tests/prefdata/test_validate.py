@@ -366,6 +366,8 @@ def test_a_wrong_image_root_is_told_once(tmp_path: Path, workers: int) -> None:
         Image.new("RGB", (8, 8)).save(tmp_path / f"right/sub/{index}.png")
     found = validate([file], Options(image_root=tmp_path / "wrong", workers=workers)).findings
     assert f"there under {tmp_path / 'right'}" in found[0].message
+    asked = Options(image_root=tmp_path / "wrong", workers=workers, select=("PD418",))
+    assert validate([file], asked).findings == found
     some = validate([file], Options(image_root=tmp_path / "right", workers=workers))
     assert some.counts == {"PD401": 1}
 
