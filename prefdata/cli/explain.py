@@ -35,6 +35,6 @@ def command(config: ExplainConfig) -> None:
     if found.bad:
         click.echo(f"\nBad ({found.format}):\n  {found.bad}\n\nGood:\n  {found.good}")
     if found.on_request:
-        click.echo(f"\nMuch sound data has this, so it is looked for only with `--select PD,{code}`.")
+        click.echo(f"\nMuch good data has this, so it is looked for only with `--select PD,{code}`.")
     if found.fixable:
         click.echo("\n`prefdata validate --fix` mends this; nothing of the data is lost by it.")

@@ -56,14 +56,15 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     max_length_ratio: Annotated[
         Annotated[float, Meta(gt=1)] | None,
         Meta(
-            description="Name pairs whose one answer is more than so many times as long as the other.",
+            description="Report pairs in which one answer is more than R times as long as the other.",
             extra={"metavar": "R"},
         ),
     ] = None
     min_length_gap: Annotated[
         int,
         Meta(
-            ge=0, description="For --max-length-ratio: pairs that differ by fewer characters are let through."
+            ge=0,
+            description="Characters; with --max-length-ratio, pairs that differ by fewer are let through.",
         ),
     ] = 100
     fix: Annotated[
