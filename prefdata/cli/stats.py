@@ -12,6 +12,8 @@ from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from prefdata.mixtures import Source
     from prefdata.stats import Collector
 
@@ -22,12 +24,17 @@ _IMAGES = 5000
 class StatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What to count."""
 
-    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "PATH..."})]
+    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "PATH...", "path": True})]
     image_root: Annotated[
-        str | None, Meta(description="Where image paths start; none may leave it. Else beside the data file.")
+        str | None,
+        Meta(
+            description="Where image paths start; none may leave it. Else beside the data file.",
+            extra={"folder": True},
+        ),
     ] = None
     tokenizer: Annotated[
-        str | None, Meta(description="Model folder or tokenizer.json: lengths in tokens, too.")
+        str | None,
+        Meta(description="Model folder or tokenizer.json: lengths in tokens, too.", extra={"path": True}),
     ] = None
     max_tiles: Annotated[int, Meta(ge=1, description="Most tiles of an image (InternVL).")] = 12
     near: Annotated[
@@ -42,6 +49,7 @@ class StatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     StatsConfig,
     name="stats",
     section="Data",
+    project=True,
     examples="""
     prefdata stats pairs.jsonl
     prefdata stats meta.json --tokenizer MODEL --output-format json
@@ -50,16 +58,16 @@ class StatsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 def command(config: StatsConfig) -> int:
     """Count lengths, shortcuts a model could learn, duplicates, scripts and image sizes, by source.
 
-    PATH is a data file or a mixture. Rows that cannot be read are counted and passed over; `validate` names them.
+    PATH is a data file, a mixture or a folder of them. Rows that cannot be read are counted and passed over;
+    `validate` names them.
     """
-    from prefdata.mixtures import load
     from prefdata.stats import Collector
     from prefdata.stats.near import NearDuplicates, available
     from prefdata.stats.read import readable
     from prefdata.stats.tokens import counter
 
     if not config.paths:
-        raise PrefdataError("Missing PATH; name a data file or a mixture.")
+        raise PrefdataError("Missing PATH; name a data file, a mixture or a folder.")
     root = image_root(config.image_root)
     near = config.near and available()
     if config.near and not near:
@@ -67,7 +75,7 @@ def command(config: StatsConfig) -> int:
     tokens = counter(config.tokenizer) if config.tokenizer is not None else None
     found = []
     for path in config.paths:
-        for source in load(Path(path), root).sources:
+        for source in _sources(Path(path), root):
             collector = Collector(source.name, tokens, NearDuplicates() if near else None)
             with progress(f"stats {source.name}") as bar:
                 for line, record in readable(source, collector):
@@ -81,6 +89,30 @@ def command(config: StatsConfig) -> int:
     else:
         click.echo("\n\n".join(_text(summary) for summary in found))
     return 0
+
+
+def _sources(path: Path, root: Path | None) -> "Iterator[Source]":
+    """The sources of a file; of a folder those of its mixtures, then the data that none of them names."""
+    from prefdata.folders import data_files
+    from prefdata.mixtures import load
+
+    if not path.is_dir():
+        yield from load(path, root).sources
+        return
+    mixtures, others = data_files(path)
+    named = set()
+    for file in mixtures:
+        for source in load(file, root).sources:
+            named.add(source.annotation.resolve())
+            yield source
+    for file in others:
+        if file.resolve() not in named:
+            try:
+                (source,) = load(file, root).sources
+            except PrefdataError as error:
+                say(f"passed over: {error}")
+            else:
+                yield source
 
 
 def _sizes(source: "Source", collector: "Collector", most: int) -> dict[str, Any] | None:

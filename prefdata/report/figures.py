@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from prefdata.stats.collect import nearest_rank
+
 _WIDTH, _HEIGHT = 380, 150
 _LEFT, _BOTTOM = 6, 18
 _BINS = 30
-# The last bin holds what lies above this share of the values: one giant answer must not flatten the figure.
-_TAIL = 0.99
+# The last bin holds what lies above so many per cent of the values: one giant answer must not flatten the figure.
+_TAIL = 99
 
 
 def histogram(title: str, series: Sequence[tuple[str, str, Sequence[float]]], *, signed: bool = False) -> str:
@@ -16,9 +18,8 @@ def histogram(title: str, series: Sequence[tuple[str, str, Sequence[float]]], *,
     values = sorted(value for _, _, numbers in series for value in numbers)
     if not values:
         return ""
-    last = len(values) - 1
-    high = values[int(_TAIL * last)]
-    low = values[int((1 - _TAIL) * last)] if signed else 0
+    high = nearest_rank(values, _TAIL)
+    low = nearest_rank(values, 100 - _TAIL) if signed else 0
     if signed:
         high = max(abs(high), abs(low), 1)
         low = -high

@@ -5,9 +5,10 @@ of sketches, so that medians, duplicates and the figures of the report are exact
 the images' paths and what near-duplicates take.
 """
 
+import statistics
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ class Lengths:
             self.tokens.append(tokens(text))
 
     def summary(self) -> dict[str, Any]:
-        """Mean, median, 95th percentile and maximum by unit."""
+        """`spread` by unit."""
         units = {"characters": self.chars, "words": self.words, "tokens": self.tokens}
         return {name: spread(values) for name, values in units.items() if values}
 
@@ -129,15 +130,21 @@ class Collector:
 
 
 def spread(values: Any) -> dict[str, float | int]:
-    """Mean, median, 95th percentile and maximum."""
+    """Mean, median, 95th percentile (nearest rank: the smallest value that 95 % do not exceed) and maximum."""
     ordered = sorted(values)
-    last = len(ordered) - 1
+    middle = statistics.median(ordered)
     return {
         "mean": round(sum(ordered) / len(ordered), 1),
-        "median": ordered[last // 2],
-        "p95": ordered[int(0.95 * last)],
+        "median": int(middle) if middle == int(middle) else middle,
+        "p95": nearest_rank(ordered, 95),
         "max": ordered[-1],
     }
+
+
+def nearest_rank(ordered: Sequence[float], percent: int) -> float:
+    """The smallest of some sorted values that so many per cent of them do not exceed."""
+    # Whole numbers: 0.95 * 20 is a little more than 19 in floating point.
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def rounded(share: float | None) -> float | None:

@@ -17,7 +17,10 @@ def counter(name: str) -> Callable[[str], int]:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise PrefdataError("--tokenizer needs the package tokenizers: pip install tokenizers.") from error
+        raise PrefdataError(
+            "--tokenizer needs the package tokenizers: pip install tokenizers "
+            "(the extras generate, vllm, train and demo bring it)."
+        ) from error
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:

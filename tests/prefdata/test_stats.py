@@ -1,12 +1,14 @@
 """Numbers about data: each against a count by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from prefdata.cli.main import cli
+from prefdata.stats.collect import spread
 from prefdata.stats.near import NearDuplicates, available
 from prefdata.stats.scripts import script_of
 
@@ -27,11 +29,33 @@ def test_lengths_shortcuts_and_duplicates(tmp_path: Path, capsys: pytest.Capture
     rows = [pair("the long one", "the one"), pair("a", "bcd"), pair("same", "diff"), pair("a", "bcd")]
     found = stats(capsys, tmp_path / "p.jsonl", rows)
     assert (found["rows"], found["pairs"], found["duplicates"]) == (4, 4, 1)
-    assert found["chosen"]["characters"] == {"mean": 4.5, "median": 1, "p95": 4, "max": 12}
+    assert found["chosen"]["characters"] == {"mean": 4.5, "median": 2.5, "p95": 12, "max": 12}
     assert found["rejected"]["words"]["max"] == 2
     # Longer in one pair, shorter in two, as long in one: (1 + 1/2) / 4.
     assert found["length_baseline"] == 0.375
     assert found["same_first_word"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("values", "median", "p95"),
+    [([7], 7, 7), ([1, 2, 3, 4, 5, 100], 3.5, 100), (range(1, 21), 10.5, 19), (range(1, 102), 51, 96)],
+)
+def test_median_and_nearest_rank(values: Sequence[int], median: float, p95: int) -> None:
+    found = spread(values)
+    assert (found["median"], found["p95"]) == (median, p95)
+
+
+def test_a_folder_stands_for_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other.json").write_text('{"no": "data"}')
+    text = json.dumps(pair("a", "b"))
+    (tmp_path / "p.jsonl").write_text(text)
+    (tmp_path / "q.jsonl").write_text(text)
+    meta = {
+        "one": {"root": "", "annotation": "q.jsonl", "data_augment": False, "repeat_time": 1, "length": 1}
+    }
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    cli.main(["stats", str(tmp_path), "--no-near", "--output-format", "json"], standalone_mode=False)
+    assert [source["name"] for source in json.loads(capsys.readouterr().out)["sources"]] == ["one", "p"]
 
 
 def test_rows_that_cannot_be_read_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
