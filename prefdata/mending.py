@@ -60,8 +60,6 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
     backup = target.with_name(target.name + ".bak")
     if output is None and probe(path).compressed:
         raise PrefdataError(f"{path}: is compressed; write the clean rows elsewhere with --output.")
-    if output is None and os.path.lexists(backup):
-        raise _taken(backup)
     bare = Path(target.stem) if wanted(target) else target
     rejected_to = target.with_name(f"{bare.stem}.rejected.jsonl")
     keep_inputs(rejected_to, [path])
@@ -71,6 +69,11 @@ def mend(path: Path, output: Path | None, options: Options) -> Mended:
     format_id = sniffed.format if sniffed else str(options.format)
     left_out = ["A byte-order mark"] if probe(path).bom else []
     bad = _judge(path, container, format_id, options, left_out)
+    if output is None:
+        if not bad and not left_out and (rows := _all_rows(path, container)) is not None:
+            return Mended(output=str(target), rejected_to="", kept=rows, mended=0, rejected=0)
+        if os.path.lexists(backup):
+            raise _taken(backup)
     with ExitStack() as files:
         # Entered first, so that it sees whether the clean file took its place.
         kept_as = files.enter_context(_undone(backup)) if output is None else None
@@ -168,6 +171,16 @@ def _numbered(path: Path, container: Container, left_out: list[str] | None = Non
             ) from error
         if left_out is not None:
             left_out.append(f"{error.problem[0].upper()}{error.problem[1:]}")
+
+
+def _all_rows(path: Path, container: Container) -> int | None:
+    """How many rows there are; None where there are blank lines to leave out."""
+    count = 0
+    for raw in _numbered(path, container):
+        if raw.data.isspace():
+            return None
+        count += 1
+    return count
 
 
 def _write(

@@ -49,8 +49,20 @@ def test_in_place_keeps_a_backup_and_refuses_to_lose_it(tmp_path: Path) -> None:
     assert (done.rejected, done.rejected_to) == (0, "")
     assert Path(done.backup).read_text() == before
     assert source.read_text().count("\n") == 2
+    assert mend(source, None, OPTIONS).backup == ""
+    source.write_text(before)
     with pytest.raises(PrefdataError, match="backup"):
         mend(source, None, OPTIONS)
+
+
+@pytest.mark.parametrize("text", [f"{GOOD}\n{OTHER}\n", f"[{GOOD}, {OTHER}]"])
+def test_in_place_leaves_a_file_alone_that_needs_no_mending(tmp_path: Path, text: str) -> None:
+    source = tmp_path / "pairs.json"
+    source.write_text(text)
+    done = mend(source, None, OPTIONS)
+    assert (done.kept, done.mended, done.backup) == (2, 0, "")
+    assert source.read_text() == text
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_the_input_is_never_the_output(tmp_path: Path) -> None:
@@ -111,8 +123,9 @@ def test_of_two_in_place_at_once_the_second_fails_and_the_original_stays(
 
     def meanwhile(*given: object) -> object:
         monkeypatch.setattr(mending, "_judge", judge)
+        found = judge(*given)  # type: ignore[arg-type]
         mend(source, None, OPTIONS)
-        return judge(*given)  # type: ignore[arg-type]
+        return found
 
     monkeypatch.setattr(mending, "_judge", meanwhile)
     with pytest.raises(PrefdataError, match="backup of another"):
