@@ -67,7 +67,8 @@ def iter_array(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
         if window.next() != "[":
             yield _element(window, limit)
             if window.next():
-                raise BrokenArray(window.line, "more text after the object")
+                what = "this is none, but an object with more text after it (JSON lines need each row on one line)"
+                raise BrokenArray(window.line, what)
             return
         window.to(window.at + 1)
         mark = window.next()

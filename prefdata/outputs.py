@@ -26,6 +26,7 @@ def rendered(report: Report, output_format: str, limit: int | None) -> bytes | s
             "findings": shown,
             "counts": report.counts,
             "not_shown": _not_shown(report, shown),
+            "unreadable": report.unreadable,
             "rows": report.rows,
             "seconds": report.seconds,
         }
@@ -36,7 +37,7 @@ def rendered(report: Report, output_format: str, limit: int | None) -> bytes | s
             f"::notice title={code}::... and {count} more of {code}; --max-findings 0 shows all."
             for code, count in _not_shown(report, shown).items()
         )
-        return "\n".join((*map(_annotation, shown), *more))
+        return "\n".join((*map(_unread, report.unreadable), *map(_annotation, shown), *more))
     if report.files or not report.unreadable:
         return _text(report, _SHOWN if limit is None else limit)
     return None
@@ -45,6 +46,12 @@ def rendered(report: Report, output_format: str, limit: int | None) -> bytes | s
 def _annotation(found: Finding) -> str:
     place = f"file={_property(found.path)},line={found.line},title={found.code}"
     return f"::{found.severity} {place}::{_message(f'{found.message}. {found.hint}')}"
+
+
+def _unread(sentence: str) -> str:
+    """A file that could not be checked; sentences of this kind begin with its name."""
+    name = sentence.partition(": ")[0]
+    return f"::error file={_property(name)},title=not readable::{_message(sentence)}"
 
 
 def _first(findings: list[Finding], limit: int) -> list[Finding]:

@@ -10,6 +10,8 @@ log = logging.getLogger("prefdata")
 
 # Without a terminal (a batch job's log file) one line per so many seconds is enough.
 _LINE_EVERY_SECONDS = 30.0
+# Work that took less is done before anyone asks how far it is, and its rate would be noise.
+_WORTH_A_LINE_SECONDS = 1.0
 
 
 class Progress:
@@ -37,10 +39,10 @@ class Progress:
             self._line(note)
 
     def close(self, note: str = "") -> None:
-        """Finish; without a terminal the last line is printed."""
+        """Finish; without a terminal the last line is printed, unless it says no more than that little was done."""
         if self._bar is not None:
             self._bar.close()
-        else:
+        elif note or time.monotonic() - self._started >= _WORTH_A_LINE_SECONDS:
             self._line(note)
 
     def _line(self, note: str) -> None:

@@ -6,10 +6,13 @@ A field is written once:
 
 and becomes `--batch-size INTEGER`, the YAML key `batch_size` (or `batch-size`), the line of `--help` with its
 default, and the check with its sentence. Flags win over the file, the file over the defaults. Positional
-arguments and short names are named in `Meta(extra={"argument": True})` / `Meta(extra={"flags": ["-o"]})`.
+arguments and short names are named in `Meta(extra={"argument": True})` / `Meta(extra={"flags": ["-o"]})`,
+paths, which start at the project's settings file where they stand in it, in `"path": True` (`"folder": True`: one that
+must be there).
 """
 
 import logging
+import os
 import types
 import typing
 from collections.abc import Callable
@@ -21,6 +24,10 @@ import msgspec
 
 from prefdata.errors import PrefdataError
 from prefdata.progress import log, set_up_logging
+
+# Commands that read the project's settings, and what all of them take from the first one's.
+_PROJECT = ("validate", "report", "stats")
+_OF_ALL = ("image_root", "select", "ignore")
 
 C = TypeVar("C", bound=msgspec.Struct)
 
@@ -67,9 +74,11 @@ def config_command(
             file = given.pop("config")
             flags = {key: value for key, value in given.items() if value is not None and value != ()}
             place, values = read_project(name, config) if project else ("", {})
+            places = dict.fromkeys(values, place)
             if file:
-                place, values = file, values | read_config(file, config)
-            settings = build(config, values | flags, list(flags), place)
+                read = read_config(file, config)
+                values, places = values | read, places | dict.fromkeys(read, file)
+            settings = build(config, values | flags, {k: v for k, v in places.items() if k not in flags})
             try:
                 code = function(settings)
             except KeyboardInterrupt:
@@ -91,39 +100,88 @@ def config_command(
     return decorate
 
 
-def build(config: type[C], values: dict[str, Any], flags: list[str], file: str = "") -> C:
-    """Check `values` against the struct. The error names the flag (or file and key), the value and what is expected."""
+def build(config: type[C], values: dict[str, Any], places: dict[str, str]) -> C:
+    """Check `values` against the struct. The error names the flag (or file and key), the value and what is expected.
+
+    places: the file that each value comes from which is no flag's.
+    """
     missing = [f.name for f in msgspec.structs.fields(config) if f.required and f.name not in values]
     if missing:
         names = ", ".join(_shown(config, name) for name in missing)
         raise PrefdataError(f"Missing {names}; give it on the command line or in the --config file.")
+    hints = typing.get_type_hints(config, include_extras=True)
     try:
-        return msgspec.convert(values, config, strict=False)
+        built = msgspec.convert(values, config, strict=False)
     except msgspec.ValidationError as error:
         text = str(error)
         expected, _, place = text.partition(" - at `$.")
         key = place.split("[")[0].split(".")[0].rstrip("`")
-        shown = "--" + key.rstrip("_").replace("_", "-") if key in flags else f"{file}: {key}"
+        base = _strip(hints[key]) if key in hints else None
+        if get_origin(base) is Literal:
+            expected = f"choose one of {', '.join(map(str, get_args(base)))}"
         raise PrefdataError(
-            f"{shown} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}."
+            f"{_said(key, places)} {values.get(key)!r}: {expected[0].lower()}{expected[1:].replace('`', '')}."
         ) from error
+    for key in values:
+        value = getattr(built, key)
+        if value is not None and (_meta(hints[key]).extra or {}).get("folder") and not Path(value).is_dir():
+            raise PrefdataError(f"{_said(key, places)} {value}: no such folder.")
+    return built
+
+
+def _said(key: str, places: dict[str, str]) -> str:
+    """A setting as it was given: a flag, or a key of a file."""
+    name = key.rstrip("_").replace("_", "-")
+    return f"{places[key]}: {name}" if key in places else f"--{name}"
 
 
 def read_project(name: str, config: type[msgspec.Struct]) -> tuple[str, dict[str, Any]]:
     """The project's settings of a command: `[NAME]` in prefdata.toml or `[tool.prefdata.NAME]` in pyproject.toml.
 
-    The nearest folder upward from the working directory that has either decides; its prefdata.toml comes first.
+    The nearest folder upward from the working directory that has either decides; its prefdata.toml comes first. What
+    every command takes may stand under `[validate]`. Paths start at the file's folder.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
         for file, keys in (("prefdata.toml", ()), ("pyproject.toml", ("tool", "prefdata"))):
             path = folder / file
             if path.is_file() and (table := _table(path, keys)) is not None:
-                values = table.get(name, {})
-                if not isinstance(values, dict):
-                    raise PrefdataError(f"{path}: `{name}` must be a table of `flag = value` lines.")
-                return str(path), _known_keys(str(path), values, config)
+                values = _sections(path, table, name, config)
+                return str(path), values if folder == here else _from_folder(folder, values, config)
     return "", {}
+
+
+def _sections(path: Path, table: dict[str, Any], name: str, config: type[msgspec.Struct]) -> dict[str, Any]:
+    """What the tables of a settings file say for one command."""
+    for section, values in table.items():
+        if section not in _PROJECT:
+            known = ", ".join(f"[{one}]" for one in _PROJECT)
+            raise PrefdataError(f"{path}: unknown section or key `{section}`; settings stand under {known}.")
+        if not isinstance(values, dict):
+            raise PrefdataError(f"{path}: `{section}` must be a table of `flag = value` lines.")
+    own = _known_keys(str(path), table.get(name, {}), config)
+    fields = {field.name for field in msgspec.structs.fields(config)}
+    given = {key.replace("-", "_"): value for key, value in table.get(_PROJECT[0], {}).items()}
+    return {key: given[key] for key in _OF_ALL if key in given and key in fields} | own
+
+
+def _from_folder(folder: Path, values: dict[str, Any], config: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values with paths that start at a folder, as they are called from the working directory."""
+    from prefdata.models import DEMO_MODEL
+
+    hints = typing.get_type_hints(config, include_extras=True)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(one) for one in value]
+        if not isinstance(value, str) or value == DEMO_MODEL or os.path.isabs(value):
+            return value
+        return os.path.relpath(folder / value)
+
+    return {
+        key: moved(value) if {"path", "folder"} & (_meta(hints[key]).extra or {}).keys() else value
+        for key, value in values.items()
+    }
 
 
 def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
@@ -164,20 +222,18 @@ def _known_keys(path: str, loaded: dict[Any, Any], config: type[msgspec.Struct])
     values = {f"{key}_" if f"{key}_" in known else key: value for key, value in values.items()}
     for key in values:
         if key not in known:
-            raise PrefdataError(f"{path}: unknown key `{key}`; known keys: {', '.join(sorted(known))}.")
+            names = ", ".join(sorted(name.rstrip("_").replace("_", "-") for name in known))
+            raise PrefdataError(f"{path}: unknown key `{key.replace('_', '-')}`; known keys: {names}.")
     return values
 
 
 def image_root(given: str | None) -> Path | None:
-    """The folder of --image-root. Raises PrefdataError where it is none."""
-    root = Path(given) if given is not None else None
-    if root is not None and not root.is_dir():
-        raise PrefdataError(f"--image-root {root}: no such folder.")
-    return root
+    """The folder of --image-root, which `build` has found to be one."""
+    return Path(given) if given is not None else None
 
 
 def set_verbosity(quiet: bool, verbose: bool) -> None:
-    """Set how much the run says: errors only, the usual, or everything with tracebacks."""
+    """Set how much the run says beside its results: errors only, the usual, or everything with tracebacks."""
     set_up_logging()
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
@@ -187,7 +243,9 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--config"], metavar="FILE.yaml", help="Read flags from a YAML file; flags given here win."
         ),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, help="No progress, no remarks; results and errors as ever."
+        ),
         click.Option(["-v", "--verbose"], is_flag=True, help="Say more; show tracebacks."),
     ]
 

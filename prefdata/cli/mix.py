@@ -29,7 +29,11 @@ class Common(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     mix: Annotated[str, Meta(extra={"argument": True, "metavar": "MIX"})]
     image_root: Annotated[
-        str | None, Meta(description="Where image paths of all sources start, instead of what MIX says.")
+        str | None,
+        Meta(
+            description="Where image paths of all sources start, instead of what MIX says.",
+            extra={"folder": True},
+        ),
     ] = None
     index: Annotated[
         str | None,

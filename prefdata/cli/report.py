@@ -15,13 +15,25 @@ from prefdata.errors import PrefdataError
 class ReportConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What to show."""
 
-    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "FILE..."})]
+    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "FILE...", "path": True})]
     output: Annotated[
-        str, Meta(description="The HTML file to write.", extra={"flags": ["-o"], "metavar": "FILE.html"})
+        str,
+        Meta(
+            description="The HTML file to write.",
+            extra={"flags": ["-o"], "metavar": "FILE.html", "path": True},
+        ),
     ] = "report.html"
     image_root: Annotated[
-        str | None, Meta(description="Where image paths start; none may leave it. Else beside the data file.")
+        str | None,
+        Meta(
+            description="Where image paths start; none may leave it. Else beside the data file.",
+            extra={"folder": True},
+        ),
     ] = None
+    select: Annotated[
+        tuple[str, ...], Meta(description="Show only these findings, or codes beginning so (PD4).")
+    ] = ()
+    ignore: Annotated[tuple[str, ...], Meta(description="Not these findings, or codes beginning so.")] = ()
     rows: Annotated[
         int, Meta(ge=1, description="Rows to show; of more, those with findings first, the rest at random.")
     ] = 2000
@@ -35,6 +47,7 @@ class ReportConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     ReportConfig,
     name="report",
     section="Data",
+    project=True,
     examples="""
     prefdata report pairs.jsonl -o report.html
     prefdata report meta.json --image-root images --rows 500
@@ -49,6 +62,7 @@ def command(config: ReportConfig) -> int:
     from prefdata.mixtures import load
     from prefdata.outputs import many
     from prefdata.report import Limits, write_report
+    from prefdata.validate import Options
 
     if not config.paths:
         raise PrefdataError("Missing FILE; name a data file, a mixture or the folder of a run.")
@@ -64,7 +78,13 @@ def command(config: ReportConfig) -> int:
         bytes=max(8 * 2**20, config.thumbnails * config.thumbnail_size**2 // 4),
         seed=config.seed,
     )
-    made = write_report(Path(config.output), sources, title=config.title, limits=limits)
+    made = write_report(
+        Path(config.output),
+        sources,
+        title=config.title,
+        limits=limits,
+        options=Options(select=config.select, ignore=config.ignore),
+    )
     click.echo(
         f"{config.output}: {made['shown']} of {many(made['rows'], 'row')}, {many(made['thumbnails'], 'image')}, "
         f"{made['bytes'] / 1e6:.1f} MB"

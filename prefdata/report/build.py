@@ -22,7 +22,7 @@ from prefdata.stats import Collector
 from prefdata.stats.read import readable
 
 if TYPE_CHECKING:
-    from prefdata.validate import Report
+    from prefdata.validate import Options, Report
 
 Hits = dict[tuple[str, int], list[tuple[str, str, str]]]
 
@@ -52,14 +52,15 @@ def write_report(
     *,
     title: str = "",
     limits: Limits | None = None,
+    options: "Options | None" = None,
 ) -> dict[str, int]:
     """Write the page; returns {"rows", "shown", "thumbnails", "bytes"}. Raises PrefdataError.
 
-    findings: what `validate` found in the same files; None validates them here.
+    findings: what `validate` found in the same files; None validates them here, with `options` but for the image root.
     """
     limits = limits or Limits()
     if findings is None:
-        findings = _validated(sources)
+        findings = _validated(sources, options)
     hits = _by_place(findings)
     sample: Sample[Shown] = Sample(limits.rows, limits.seed)
     collectors = []
@@ -89,13 +90,13 @@ def write_report(
     return {"rows": rows, "shown": len(entries), "thumbnails": len(thumbs.urls), "bytes": size}
 
 
-def _validated(sources: Sequence[Source]) -> "Report":
+def _validated(sources: Sequence[Source], options: "Options | None") -> "Report":
     from prefdata.validate import Options, Report, validate
 
     whole = Report(files=[], findings=[], counts={}, unreadable=[])
     for root in dict.fromkeys(source.root for source in sources):
         files = [source.annotation for source in sources if source.root == root]
-        part = validate(files, Options(image_root=root))
+        part = validate(files, msgspec.structs.replace(options or Options(), image_root=root))
         whole.files += part.files
         whole.findings += part.findings
         whole.unreadable += part.unreadable

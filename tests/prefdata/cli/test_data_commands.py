@@ -1,10 +1,14 @@
 """The data commands as users call them: output, exit codes, one sentence for what cannot work."""
 
+import io
 import json
 from pathlib import Path
 
 import msgspec
+import pyarrow
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from prefdata.cli.main import main
 
@@ -47,7 +51,7 @@ def test_validate_json(
     code, out, _ = run(monkeypatch, capsys, "validate", bad, "--output-format", "json")
     report = json.loads(out)
     assert code == 1
-    assert set(report) == {"files", "findings", "counts", "not_shown", "rows", "seconds"}
+    assert set(report) == {"files", "findings", "counts", "not_shown", "unreadable", "rows", "seconds"}
     assert report["files"] == [
         {
             "path": str(bad),
@@ -116,6 +120,27 @@ def test_validate_goes_on_after_an_unreadable_file(
     assert code == 2
     assert "no such file" in err
     assert "3 rows in 1 file" in out
+    none = bad.parent / "none.jsonl"
+    _, out, _ = run(monkeypatch, capsys, "validate", none, bad, "--output-format", "json")
+    sentence = f"{none}: no such file or folder; check the path."
+    assert json.loads(out)["unreadable"] == [sentence]
+    _, out, _ = run(monkeypatch, capsys, "validate", none, "--output-format", "github")
+    assert out == f"::error file={none},title=not readable::{sentence}\n"
+
+
+def test_indented_objects_are_not_called_a_broken_array_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pretty.jsonl"
+    path.write_text(2 * (json.dumps(json.loads(ROW), indent=2) + "\n"))
+    _, out, _ = run(monkeypatch, capsys, "validate", path)
+    assert "JSON lines need each row on one line" in out
+
+
+def test_short_work_prints_no_progress_line(
+    bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, capsys, "validate", bad)[2] == ""
 
 
 def test_a_path_with_a_newline_stays_on_one_line(
@@ -184,6 +209,51 @@ def test_convert_reports(
     assert (tmp_path / "c.jsonl").read_text() == ROW
 
 
+@pytest.mark.parametrize(
+    ("image", "told"), [("a.png", True), ("https://example.org/a.png", False), ("/a.png", False)]
+)
+def test_convert_to_another_folder_says_where_relative_paths_start(
+    image: str,
+    told: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"image": image, **json.loads(ROW)}))
+    _, out, _ = run(monkeypatch, capsys, "convert", source, tmp_path / "b" / "b.jsonl", "--to", "trl")
+    assert (f"image paths are relative to {tmp_path.resolve()} " in out) == told
+    _, out, _ = run(monkeypatch, capsys, "convert", source, tmp_path / "b.jsonl", "--to", "trl")
+    assert "relative" not in out
+
+
+def test_extracted_images_are_not_said_to_lie_beside_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(picture, "PNG")
+    row = {**json.loads(ROW), "prompt": "Q?", "images": [{"bytes": picture.getvalue(), "path": "x.png"}]}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "a.parquet")
+    out_dir = tmp_path / "out"
+    code, out, _ = run(
+        monkeypatch, capsys, "convert", tmp_path / "a.parquet", out_dir / "b.jsonl", "--from", "trl",
+        "--to", "trl", "--extract-images", out_dir / "images",
+    )  # fmt: skip
+    assert code == 0
+    assert "relative" not in out
+
+
+def test_convert_names_a_container_that_readers_of_the_format_do_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jsonl").write_text(ROW)
+    argv = ["convert", str(tmp_path / "a.jsonl")]
+    _, out, _ = run(monkeypatch, capsys, *argv, tmp_path / "b.jsonl", "--to", "ixc-reward")
+    assert "readers of `ixc-reward` take one JSON array only" in out
+    _, out, _ = run(monkeypatch, capsys, *argv, tmp_path / "b.json", "--to", "ixc-reward")
+    assert "readers" not in out
+
+
 def test_explain_and_formats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(monkeypatch, capsys, "explain", "pd302")
     assert "PD302 (error, placeholder)" in out
@@ -216,6 +286,50 @@ def test_settings_of_the_project_are_found_upward_and_flags_win(
     code, _, err = run(monkeypatch, capsys, "validate", bad)
     assert code == 2
     assert "unknown key `selct`" in err
+
+
+def test_paths_in_settings_start_at_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below, file = tmp_path / "below", tmp_path / "prefdata.toml"
+    (tmp_path / "images").mkdir()
+    below.mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "images" / "a.png")
+    (below / "rows.jsonl").write_text('{"image":"a.png","question":"Q?","chosen":"a","rejected":"b"}\n')
+    monkeypatch.chdir(below)
+    file.write_text('[validate]\nimage-root = "images"\nignore = ["PD404"]\n')
+    code, out, _ = run(monkeypatch, capsys, "validate", "rows.jsonl")
+    assert code == 0, out
+    _, out, _ = run(monkeypatch, capsys, "stats", "rows.jsonl", "--output-format", "json", "--no-near")
+    assert json.loads(out)["sources"][0]["image_sizes"]["looked_at"] == 1
+    code, out, _ = run(monkeypatch, capsys, "report", "rows.jsonl")
+    assert "1 image" in out
+    file.write_text('[validate]\nimage-root = "nowhere"\n')
+    code, _, err = run(monkeypatch, capsys, "validate", "rows.jsonl")
+    assert code == 2
+    assert err == f"error: {file}: image-root ../nowhere: no such folder.\n"
+    assert run(monkeypatch, capsys, "validate", "rows.jsonl", "--image-root", "../images")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "[valdate]\n",
+            "unknown section or key `valdate`; settings stand under [validate], [report], [stats]",
+        ),
+        ('[validate]\nimages = "foo"\n', "images 'foo': choose one of none, stat, header, decode."),
+        ("[validate]\nimge-root = 1\n", "unknown key `imge-root`; known keys: format, ignore, image-root"),
+    ],
+)
+def test_mistakes_in_settings_are_named(
+    text: str, sentence: str, bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bad.parent / "prefdata.toml").write_text(text)
+    monkeypatch.chdir(bad.parent)
+    code, _, err = run(monkeypatch, capsys, "validate", bad)
+    assert code == 2
+    assert sentence in err.replace("fix, ", "")
 
 
 def test_fix(bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
