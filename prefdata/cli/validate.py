@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What to check and how to tell."""
 
-    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "PATH..."})]
+    paths: Annotated[tuple[str, ...], Meta(extra={"argument": True, "metavar": "PATH...", "path": True})]
     format: Annotated[
         str | None, Meta(description="Format of all files, instead of telling it by content.")
     ] = None
@@ -27,7 +27,11 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Meta(description="How closely images are looked at; `decode` opens each one with Pillow."),
     ] = "header"
     image_root: Annotated[
-        str | None, Meta(description="Where image paths start; none may leave it. Else beside the data file.")
+        str | None,
+        Meta(
+            description="Where image paths start; none may leave it. Else beside the data file.",
+            extra={"folder": True},
+        ),
     ] = None
     output_format: Annotated[
         Literal["text", "json", "github"],
@@ -46,7 +50,7 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         str | None,
         Meta(
             description="Model folder or `demo`: find rows over --max-length by its tokens.",
-            extra={"metavar": "M"},
+            extra={"metavar": "M", "path": True},
         ),
     ] = None
     max_length: Annotated[
@@ -74,7 +78,8 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         ),
     ] = False
     output: Annotated[
-        str | None, Meta(description="Where --fix writes the clean rows.", extra={"metavar": "FILE"})
+        str | None,
+        Meta(description="Where --fix writes the clean rows.", extra={"metavar": "FILE", "path": True}),
     ] = None
     in_place: Annotated[
         bool, Meta(description="Let --fix replace its input; the old file is kept as FILE.bak.")
@@ -83,7 +88,7 @@ class ValidateConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         str | None,
         Meta(
             description="Also write a page to look at the rows and their findings.",
-            extra={"metavar": "FILE.html"},
+            extra={"metavar": "FILE.html", "path": True},
         ),
     ] = None
     max_findings: Annotated[
@@ -175,6 +180,12 @@ def _fix(path: Path, config: ValidateConfig, options: "Options") -> int:
     from prefdata.outputs import many
 
     done = mend(path, Path(config.output) if config.output is not None else None, options)
+    if config.in_place and not done.backup:
+        if config.output_format == "text":
+            click.echo(
+                f"{done.output}: nothing to mend in {many(done.kept, 'row')}; the file stays as it is."
+            )
+        return 0
     if config.output_format == "text":
         also = "".join(f" {what} was left out." for what in done.left_out)
         click.echo(f"{done.output}: {many(done.kept, 'row')} kept, {done.mended} of them mended.{also}")
