@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from prefdata.containers import Container
+from prefdata.formats.othernames import ASKED, REJECTED, says, worse_key
 from prefdata.spelling import is_near
 
 Row = dict[str, Any]
@@ -31,11 +32,20 @@ def pairs(row: Row) -> Told:
         return "povid", "`conversations` and `rejected_conversations`"
     if ("conversations" in row or "messages" in row) and isinstance(row.get("chosen"), dict):
         return "lf-sharegpt", "`chosen` is one turn beside the conversation"
+    if _texts_beside_turns(row):
+        return "lf-sharegpt", "`chosen` and `rejected` are texts beside the conversation"
     if "chosen_messages" in row and "rejected_messages" in row:
         return "lf-v1", "`chosen_messages` and `rejected_messages`"
     if ("messages" in row or "query" in row) and any(key in row for key in _REJECTED):
         return "swift", "a conversation with a rejected side"
+    if "messages" in row and "chosen" not in row and "prompt" not in row and says(row.get("rejected")):
+        return "swift", "a conversation with a rejected side, though not under ms-swift's key"
     return None
+
+
+def _texts_beside_turns(row: Row) -> bool:
+    texts = all(isinstance(row.get(key), str) for key in ("chosen", "rejected"))
+    return texts and ("conversations" in row or "messages" in row) and not any(key in row for key in ASKED)
 
 
 def ranked(row: Row) -> Told:
@@ -61,8 +71,8 @@ def flat(row: Row) -> Told:
         if "image_name" in row or "class1" in row or isinstance(image, dict):
             return "spavl", "`question` with an inline image"
         return "mmpr", "`question`, `chosen` and `rejected`"
-    if isinstance(row.get("question"), str) and any(
-        key == "rejected" or is_near(key, "rejected") for key in row
+    if isinstance(row.get("question"), str) and (
+        worse_key(row) is not None or any(key == "rejected" or is_near(key, "rejected") for key in row)
     ):
         return "mmpr", "`question` with a rejected side"
     if "instruction" in row and ("chosen" in row or "output" in row):
@@ -98,6 +108,9 @@ def _implicit(row: Row) -> Told:
         return "mmpr", "`chosen` and `rejected` with a key that is nearly `question`"
     if isinstance(chosen, str) and "\n\nHuman:" in chosen:
         return "hh", "`chosen` and `rejected` are Human/Assistant transcripts"
+    asked = next((key for key in ASKED if isinstance(row.get(key), str)), None)
+    if isinstance(chosen, str) and asked is not None:
+        return "mmpr", f"`chosen` and `rejected` with the question under `{asked}`"
     return "trl", "`chosen` and `rejected` with the prompt in both (implicit)"
 
 
@@ -126,6 +139,8 @@ def conversations(row: Row, container: Container) -> Told:
             return "sharegpt", "`conversation` of {human, assistant} rounds"
         return None
     turns = row["conversations"]
+    if any(says(row.get(key)) for key in REJECTED):
+        return "lf-sharegpt", "`conversations` with a rejected side"
     text = msgspec.json.encode(turns).decode()
     if any(key in row for key in _MEDIA) or isinstance(row.get("label"), bool):
         return "lf-sharegpt", "`conversations` with media lists or a label"

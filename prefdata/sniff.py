@@ -52,7 +52,7 @@ def sniff(path: Path, *, guess: bool = False) -> Sniffed:
             if _has_media(row) or found[0] not in _CHATS:
                 break
     if best is None:
-        raise PrefdataError(f"{path}: {_unknown(rows[0])}.")
+        raise PrefdataError(f"{path}: {_unknown(rows[0], probed.container)}.")
     return Sniffed(best[0], probed.container, best[1])
 
 
@@ -110,8 +110,13 @@ def _added(row: Row) -> tuple[str, str] | None:
     return None
 
 
-def _unknown(row: dict[str, Any]) -> str:
+def _unknown(row: dict[str, Any], container: Container) -> str:
     if (what := not_data(row)) is not None:
         return what
+    for key, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            told = by_keys(value[0], container)
+            if told is not None:
+                return f"the rows (of `{told[0]}`) lie in a list under `{key}`; write the list alone"
     keys = ", ".join(f"`{key}`" for key in list(row)[:8]) or "no keys"
     return f"no known format has rows with {keys}; name one with --format"

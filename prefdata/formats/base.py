@@ -206,6 +206,10 @@ class Format:
         """(code, field, detail) of what the struct cannot say about a row's keys and types."""
         return iter(())
 
+    def unfit(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """(code, field, detail) of what the format's own readers stop at and reading here understands all the same."""
+        return iter(())
+
     def mistaken(self, name: str, row: dict[str, Any], struct: type[msgspec.Struct]) -> str | None:
         """The key of a row (or an object in it) that stands where `name` should: known mistakes, then near misses."""
         known = next((key for key, right in self.misspelt.items() if right == name and key in row), None)

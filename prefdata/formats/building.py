@@ -86,9 +86,23 @@ def _pair(view: View, row: dict[str, Any], meta: dict[str, Any], common: dict[st
     for side, turns in (("chosen", view.chosen), ("rejected", view.rejected)):
         if not turns:
             raise BadRow(side, "no answer turn after the prompt")
+        if repeats(turns, view.prompt):
+            raise BadRow(side, f"{REPEATED} (PD103)")
     return PreferencePair(
         chosen=_messages(view.chosen, limit), rejected=_messages(view.rejected, limit), meta=meta, **common
     )
+
+
+REPEATED = "begins with the prompt again; write the answer alone, or leave out `prompt`"
+
+
+def repeats(side: list[Turn], prompt: list[Turn]) -> bool:
+    """Whether a side is the whole conversation, with or without the prompt's system turn."""
+    for asked in (prompt, [turn for turn in prompt if turn.role != "system"]):
+        said = [(turn.role, turn.parts) for turn in asked]
+        if said and said == [(turn.role, turn.parts) for turn in side[: len(said)]]:
+            return True
+    return False
 
 
 def _first_user(view: View) -> str:

@@ -145,6 +145,22 @@ class LfSharegpt(Format):
                 if row.get(other) is None:
                     yield "PD021", other, ""
 
+    def unfit(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Turns and sides under both pairs of names: LLaMA-Factory reads all of a file by the tags of one."""
+        key = "conversations" if row.get("conversations") is not None else "messages"
+        turns = row.get(key)
+        placed = [
+            (f"{key}[{index}]", turn) for index, turn in enumerate(turns if isinstance(turns, list) else [])
+        ]
+        placed += [(side, row.get(side)) for side in ("chosen", "rejected")]
+        said = [(place, turn) for place, turn in placed if isinstance(turn, dict)]
+        ours = _names(said[0][1]) if said else ()
+        for place, turn in said:
+            for wrong, right in zip(_names(turn), ours, strict=True):
+                if wrong != right and wrong in turn:
+                    what = f"`{wrong}` should be `{right}` as in the row's first turn"
+                    yield "PD023", f"{place}.{wrong}", what
+
     def write(self, record: PreferencePair | Conversation | LabelledAnswer) -> Written:
         """The row of a pair, conversation or labelled answer."""
         turns = record.messages if isinstance(record, Conversation) else record.prompt

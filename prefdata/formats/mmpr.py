@@ -20,6 +20,7 @@ from prefdata.formats.fields import (
     uris,
     user_turn,
 )
+from prefdata.formats.othernames import ASKED, BETTER, WORSE
 from prefdata.records import PreferencePair
 
 # Also finds <image1> and the like, which the rules look at.
@@ -50,9 +51,9 @@ class Mmpr(Format):
     content_keys = frozenset({"image", "video", "question", "chosen", "rejected", "system_prompt"})
     misspelt: ClassVar[dict[str, str]] = {
         "images": "image",
-        "prompt": "question",
-        "query": "question",
-        "reject": "rejected",
+        **dict.fromkeys((key for key in ASKED if key != "question"), "question"),
+        **dict.fromkeys((key for key in BETTER if key != "chosen"), "chosen"),
+        **dict.fromkeys((key for key in WORSE if key != "rejected"), "rejected"),
     }
     sample = (
         '{"image":"geo/3.png","question":"<image>\\nArea?","chosen":"...Final answer: 6",'

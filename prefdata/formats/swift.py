@@ -17,8 +17,12 @@ from prefdata.formats.dialect import MARKERS, in_reading_order, join
 from prefdata.formats.fields import blank_media, extras, said, uris
 from prefdata.formats.lf_sharegpt import KEYS
 from prefdata.formats.messages import TURN_KEYS, Said, part_problems
+from prefdata.formats.othernames import says
 from prefdata.formats.swift_reading import INLINE, SYSTEM_KEYS, media_lists, turns_of_row
 from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Text
+
+# Keys of which one makes a row a pair.
+_SIDES = ("rejected_response", "rejected_messages", *(f"rejected_{key}" for key in KEYS.values()))
 
 
 class Row(msgspec.Struct, gc=False):
@@ -81,7 +85,7 @@ class Swift(Format):
         turns, slots = turns_of_row(row, "messages", media)
         view = View(kind="conversation", prompt=turns, media=media, slots=slots)
         view.blank_media = blank_media(row, *KEYS.values())
-        if any(row.get(f"rejected_{key}") is not None for key in ("response", "messages", *KEYS.values())):
+        if any(row.get(key) is not None for key in _SIDES):
             self._pair(view, row)
         elif isinstance(label := row.get("label"), bool):
             prompt, answer = _cut(turns)
@@ -112,6 +116,8 @@ class Swift(Format):
         """Turns in one of the two ways, typed parts, calls that can be read."""
         if row.get("messages") is None and row.get("query") is None:
             yield "PD021", "messages", ""
+        if says(row.get("rejected")) and not any(row.get(key) is not None for key in _SIDES):
+            yield "PD023", "rejected", "`rejected` should be `rejected_response`"
         for key in ("messages", "rejected_messages", "rejected_response"):
             yield from part_problems(row.get(key), key)
             turns = row.get(key)

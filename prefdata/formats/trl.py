@@ -1,16 +1,18 @@
 """`trl`: TRL's rows: preference explicit or implicit, unpaired (`completion`, `label`), plain `messages`; with images.
 
 Texts are plain strings or message lists, contents plain or typed parts, so nothing in a text is magic. An implicit
-row's prompt is the longest common beginning of both sides, as TRL itself takes it. Rows are written explicit and as
-messages. `images` without any image part means "in front of the first user turn", which TRL does by itself.
+row's prompt is the longest common beginning of both sides, as TRL itself takes it, where that is more than letters of a
+first word. Rows are written explicit and as messages. `images` without any image part means "in front of the first user
+turn", which TRL does by itself.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
-from prefdata.formats.base import Format, Holds, Kind, Signature, Turn, View, Written
+from prefdata.formats.base import BadRow, Format, Holds, Kind, Signature, Turn, View, Written
 from prefdata.formats.calls import tools_as_text
 from prefdata.formats.dialect import in_reading_order
 from prefdata.formats.fields import Picture, blank_media, extras, media_of, said, uris
@@ -23,8 +25,20 @@ from prefdata.formats.messages import (
     message_row,
     part_problems,
 )
-from prefdata.records import Conversation, LabelledAnswer, Media, Message, PreferencePair, Role, Text
+from prefdata.formats.othernames import ASKED
+from prefdata.records import (
+    Conversation,
+    LabelledAnswer,
+    Media,
+    Message,
+    PreferencePair,
+    Record,
+    Role,
+    Text,
+)
 
+# What a text that asks something holds: white space, a mark that ends a question, a speaker's name or a token.
+_BOUNDARY = re.compile(r"[\s?:>？：]")
 _LISTS = ("prompt", "chosen", "rejected", "completion", "messages")
 
 
@@ -119,8 +133,30 @@ class Trl(Format):
                 if row.get(key) is None:
                     wrong = "reject" if key == "rejected" and "reject" in row else None
                     yield ("PD023", wrong, f"`{wrong}` should be `{key}`") if wrong else ("PD021", key, "")
+            if (asked := _asked(row)) is not None:
+                yield "PD023", asked, f"`{asked}` should be `prompt`"
         for key in _LISTS:
             yield from part_problems(row.get(key), key, PARTS)
+
+    def unfit(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Texts beside lists of messages: TRL joins prompt and answer, and judges the type by one of the keys."""
+        given = {key: row[key] for key in _LISTS[:4] if isinstance(row.get(key), str | list)}
+        if len({type(value) for value in given.values()}) < 2:
+            return
+        texts, lists = (
+            [key for key, value in given.items() if isinstance(value, kind)] for kind in (str, list)
+        )
+        what = f"{_named(texts)} a text, {_named(lists)} a list of messages; TRL needs one type for all"
+        if texts == ["prompt"] and all(_is_asked(given[key]) for key in lists):
+            what += " (here: leave out `prompt`, the lists hold the question)"
+        # What fewer keys have is the slip.
+        yield "PD022", (texts if len(texts) <= len(lists) else lists)[0], what
+
+    def record_of(self, view: View, row: dict[str, Any]) -> Record:
+        """The record; without a prompt nothing says what was asked."""
+        if view.implicit and not view.prompt and view.chosen and view.rejected:
+            raise BadRow("", "no prompt before the answers (PD206)")
+        return super().record_of(view, row)
 
     def write(self, record: PreferencePair | LabelledAnswer | Conversation) -> Written:
         """An explicit row of messages."""
@@ -174,7 +210,10 @@ def _turns(row: dict[str, Any], key: str, role: Role, reader: Messages) -> list[
 
 
 def _implicit(row: dict[str, Any], reader: Messages) -> tuple[list[Turn], list[Turn], list[Turn]]:
-    """Split both sides after their longest common beginning; two strings the same way, by characters."""
+    """Split both sides after their longest common beginning; two strings the same way, by characters.
+
+    A few letters that two first words share are no prompt, though TRL would take them for one.
+    """
     chosen, rejected = row.get("chosen"), row.get("rejected")
     if isinstance(chosen, str) and isinstance(rejected, str):
         common = next(
@@ -183,6 +222,8 @@ def _implicit(row: dict[str, Any], reader: Messages) -> tuple[list[Turn], list[T
         )
         if 0 < common < min(len(chosen), len(rejected)) and chosen[common - 1] == " ":
             common -= 1
+        if _asked(row) is not None or not _BOUNDARY.search(chosen[:common]):
+            common = 0
         prompt = [said(chosen[:common], "chosen", "user")] if common else []
         return prompt, [said(chosen[common:], "chosen")], [said(rejected[common:], "rejected")]
     if not isinstance(chosen, list) or not isinstance(rejected, list):
@@ -195,6 +236,23 @@ def _implicit(row: dict[str, Any], reader: Messages) -> tuple[list[Turn], list[T
     reader.used = used
     worse = [reader.turn(item, f"rejected[{n}].content") for n, item in enumerate(rejected) if n >= common]
     return prompt, [turn for turn in better if turn], [turn for turn in worse if turn]
+
+
+def _asked(row: dict[str, Any]) -> str | None:
+    """The key that holds the question of two texts which have no `prompt`."""
+    texts = isinstance(row.get("chosen"), str) and isinstance(row.get("rejected"), str)
+    if not texts or row.get("prompt") is not None:
+        return None
+    return next((key for key in ASKED if isinstance(row.get(key), str)), None)
+
+
+def _is_asked(side: list[Any]) -> bool:
+    """Whether a side begins with the user's turn."""
+    return bool(side) and isinstance(side[0], dict) and side[0].get("role") == "user"
+
+
+def _named(keys: list[str]) -> str:
+    return " and ".join(f"`{key}`" for key in keys) + (" is" if len(keys) == 1 else " are each")
 
 
 def _content(turn: Message, typed: bool) -> Any:

@@ -17,6 +17,7 @@ def row_hits(view: View, fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
     """All findings of one row that need nothing but the row."""
     yield from turns.check(view, fmt)
     yield from pair.check(view)
+    yield from pair.unread_side(view, fmt, row)
     yield from repetition.check(view)
     yield from placeholder.check(view, fmt)
     yield from length.check(row)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from prefdata.findings import Hit, detail
-from prefdata.formats.base import Turn, View
+from prefdata.formats.base import Format, Turn, View
 from prefdata.formats.mmpr import squeezed
+from prefdata.formats.othernames import WORSE, says
 
 _TEMPLATE = re.compile(r"<\|[A-Za-z0-9_]{2,30}\|>|\[UNUSED_TOKEN_\d+\]|\[/?INST\]|</s>")
 _REFUSAL = re.compile(
@@ -51,6 +53,21 @@ def check(view: View) -> Iterator[Hit]:
         for turn in view.chosen:
             if match := _REFUSAL.search(turn.text):
                 yield Hit("PD208", turn.field, detail(match[0]))
+
+
+def unread_side(view: View, fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
+    """A worse answer in a row that is read as no pair.
+
+    Formats with a fast path, which sees no other keys, are left out, so that a row does not have findings by its
+    neighbours; their files are told to be pairs by `sniff`.
+    """
+    if view.kind not in ("conversation", "labelled answer") or type(fmt).clean is not Format.clean:
+        return
+    found = [key for key in WORSE if key in row and key not in fmt.reserved and says(row[key])]
+    told = {field for _, field, _ in fmt.shape(row)} if found else ()
+    for key in found:
+        if key not in told:
+            yield Hit("PD029", key, f"`{key}`")
 
 
 def _question(view: View) -> Iterator[Hit]:

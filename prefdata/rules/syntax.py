@@ -113,7 +113,7 @@ def _half(data: bytes) -> str:
 def shape(fmt: Format, row: dict[str, Any]) -> Iterator[Hit]:
     """Missing keys, misspelt keys and wrong types of the whole row, not only the first of them."""
     yield from _struct(fmt, row, fmt.row, "")
-    for code, field, what in fmt.shape(row):
+    for code, field, what in (*fmt.shape(row), *fmt.unfit(row)):
         yield Hit(code, field, what)
 
 
@@ -165,6 +165,13 @@ def _value(fmt: Format, value: Any, kind: Any, place: str) -> Iterator[Hit]:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0].replace("`", "")
+        structs = [
+            option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)
+        ]
+        if structs and problem.startswith("Expected object"):
+            # Its first keys tell which object is meant.
+            names = [field.encode_name for field in msgspec.structs.fields(structs[0])][:2]
+            problem = f"expected an object with {' and '.join(names)}"
         code = "PD025" if place in LISTS and isinstance(value, str | list) else "PD022"
         yield Hit(code, place, f"{problem[0].lower()}{problem[1:]} ({detail(value, 40)})")
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from prefdata.findings import Hit, detail
 from prefdata.formats.base import Format, Turn, View
+from prefdata.formats.building import REPEATED, repeats
 
 
 def check(view: View, fmt: Format) -> Iterator[Hit]:
@@ -20,7 +21,11 @@ def check(view: View, fmt: Format) -> Iterator[Hit]:
         yield from _prompt(view.prompt)
         for side in (view.chosen, view.rejected):
             if side and side[0].role not in ("assistant", None):
-                yield Hit("PD103", _turn(side[0]), f"the answer is the {side[0].role}'s")
+                yield Hit("PD103", _turn(side[0]), _answering(side, view))
+
+
+def _answering(side: list[Turn], view: View) -> str:
+    return f"the side {REPEATED}" if repeats(side, view.prompt) else f"the answer is the {side[0].role}'s"
 
 
 def _turn(turn: Turn) -> str:
@@ -43,7 +48,7 @@ def _conversation(turns: list[Turn]) -> Iterator[Hit]:
     yield from _alternation(spoken)
     yield from _empty(spoken)
     if spoken[-1].role not in ("assistant", None):
-        yield Hit("PD103", _turn(spoken[-1]), f"the {spoken[-1].role}")
+        yield Hit("PD103", _turn(spoken[-1]), f"the {spoken[-1].role} speaks last")
 
 
 def _prompt(turns: list[Turn]) -> Iterator[Hit]:

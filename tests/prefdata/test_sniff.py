@@ -49,6 +49,16 @@ from prefdata.sniff import sniff
         ('{"messages":[{"role":"user","content":"Q"}],"images":["a"]}', "swift"),
         ('{"messages":[{"role":"user","content":"<image>Q"}],"images":["a"]}', "lf-sharegpt"),
         ('{"query":"Q","response":["a","b"],"human_ranking":[0,1]}', "vlrb"),
+        ('{"query":"Q","chosen":"a","rejected":"b"}', "mmpr"),
+        ('{"image":"a","input":"Q","chosen":"a","rejected":"b"}', "mmpr"),
+        ('{"question":"Q","good":"a","bad":"b"}', "mmpr"),
+        ('{"question":"Q","response":"a","rejected_response":"b"}', "mmpr"),
+        ('{"question":"Q","answer":"a","negative":"b"}', "qa"),
+        ('{"messages":[{"role":"user","content":"Q"}],"rejected":"b"}', "swift"),
+        ('{"messages":[{"role":"user","content":"Q"}],"rejected":false}', "openai"),
+        ('{"conversations":[],"chosen":"a","rejected":"b"}', "lf-sharegpt"),
+        ('{"conversations":[{"from":"human","value":"Hi"}],"rejected":"b"}', "lf-sharegpt"),
+        ('{"question":"Q","conversations":[],"chosen":"a","rejected":"b"}', "mmpr"),
     ],
 )
 def test_content_decides_whatever_the_name(row: str, format_id: str, tmp_path: Path) -> None:
@@ -63,6 +73,16 @@ def test_where_two_formats_fit_the_other_is_named(tmp_path: Path) -> None:
     assert "`xtuner-pref` look the same" in sniff(path).reason
     path.write_text('{"messages":[{"role":"user","content":"<image>Q"}],"images":["a"]}')
     assert "`swift` reads them too" in sniff(path).reason
+
+
+@pytest.mark.parametrize("layout", ['{"data":[%s]}', '{\n "version": 1,\n "data": [\n  %s\n ]\n}'])
+def test_rows_in_a_list_of_an_object_are_told(layout: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(layout % '{"question":"Q","chosen":"a","rejected":"b"}')
+    with pytest.raises(
+        PrefdataError, match="rows \\(of `mmpr`\\) lie in a list under `data`; write the list alone"
+    ):
+        sniff(path)
 
 
 def test_rows_are_found_behind_broken_ones(tmp_path: Path) -> None:

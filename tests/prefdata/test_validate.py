@@ -170,7 +170,10 @@ def test_real_files_have_the_findings_that_they_have(shared_data: Path) -> None:
         "hiyouga+LLaMA-Factory/data/dpo_en_demo.json": {"PD212": 1, "PD501": 5},
         "hiyouga+LLaMA-Factory/data/mllm_demo.json": {},
         "axolotl-ai-cloud+axolotl/tests/fixtures/conversation.missingturns.json": {"PD104": 1},
-        "oumi-ai+oumi/data/dataset_examples/vision_language_dpo_format.jsonl": {"PD415": 3},
+        "oumi-ai+oumi/data/dataset_examples/vision_language_dpo_format.jsonl": {
+            "PD022": 3,
+            "PD415": 3,
+        },
         "InternLM+InternLM-XComposer/InternLM-XComposer-2.5-Reward/training/data/example.json": {},
     }
     for name, counts in expected.items():
