@@ -25,6 +25,8 @@ class Progress:
         if log.isEnabledFor(logging.INFO) and sys.stderr.isatty():
             from tqdm import tqdm
 
+            # Without its thread, which only watches for bars that stand still: a process with threads cannot fork.
+            tqdm.monitor_interval = 0
             self._bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr)
 
     def advance(self, count: int = 1, note: str = "") -> None:

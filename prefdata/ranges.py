@@ -1,14 +1,12 @@
 """Byte ranges of one large file over processes: cut, checked apart, joined in file order.
 
-Workers are plain child processes (`rangeworker.py`) that take a range on standard input and answer with its
-tally, both as msgpack with a length in front. The decision to question: no `multiprocessing`. A pipe per worker makes a
-worker that was killed (out of memory, most often) visible as the end of its pipe, and nothing is unpickled.
+Workers (`workers.py`, `rangeworker.py`) take a range through a pipe and answer with its tally, both as msgpack with a
+length in front. The decision to question: no `multiprocessing`. A pipe per worker makes a worker that was killed (out
+of memory, most often) visible as the end of its pipe, and nothing is unpickled.
 """
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import msgspec
 from prefdata.checkfile import Tally
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.rangeworker import Answer, Checkers, Range, check, receive, send
+from prefdata.workers import Worker, begin
 
 # A file below this is checked sooner by one process than a second one starts.
 _LARGE = 48 * 1024 * 1024
@@ -51,22 +50,26 @@ def over_processes(whole: Range, workers: int, own: Checkers) -> Iterator[tuple[
     ranges = cut(whole, workers)
     todo = deque(enumerate(ranges))
     answers: SimpleQueue[tuple[int, Tally | Exception]] = SimpleQueue()
-    team = _Team()
+    team: list[Worker] = []
 
-    def serve() -> None:
+    def serve(worker: Worker) -> None:
         while todo:
             with suppress(IndexError):  # another took the last one
                 number, work = todo.popleft()
                 try:
-                    answers.put((number, team.check(work)))
+                    answers.put((number, _checked(worker, work)))
                 except (PrefdataError, OSError) as error:
                     answers.put((number, error))
 
-    threads = [threading.Thread(target=serve, daemon=True) for _ in range(workers - 1)]
+    threads: list[threading.Thread] = []
     done: dict[int, Tally] = {}
     try:
-        for thread in threads:
-            thread.start()
+        # All processes before the first thread: see `workers.py`.
+        for _ in range(min(workers, len(ranges)) - 1):
+            team.append(begin(fork=whole.tokens is None, others=team))
+        for worker in team:
+            threads.append(threading.Thread(target=serve, args=(worker,), daemon=True))
+            threads[-1].start()
         for number, work in enumerate(ranges):
             while number not in done:
                 with suppress(IndexError):
@@ -80,57 +83,31 @@ def over_processes(whole: Range, workers: int, own: Checkers) -> Iterator[tuple[
             yield work, done.pop(number)
     finally:
         todo.clear()
-        team.end()
+        for worker in team:
+            worker.end()
         for thread in threads:
             thread.join()
 
 
-class _Team:
-    """One child process per thread."""
-
-    def __init__(self) -> None:
-        self._mine = threading.local()
-        self._all: list[subprocess.Popen[bytes]] = []
-
-    def check(self, work: Range) -> Tally:
-        """Have a range checked by this thread's worker."""
-        worker = getattr(self._mine, "worker", None)
-        if worker is None:
-            worker = self._mine.worker = subprocess.Popen(
-                [sys.executable, "-m", "prefdata.rangeworker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            self._all.append(worker)
-        place = f"{work.path}: bytes {work.start} to {work.stop}"
-        try:
-            send(worker.stdin, msgspec.msgpack.encode(work))
-            packed = receive(worker.stdout)
-        except BrokenPipeError:
-            packed = None
-        if packed is None:
-            code = worker.wait()
-            how = (
-                f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            )
-            raise PrefdataError(
-                f"{place}: the process that checked them {how}; "
-                "is the memory full? Try again with --workers 1.",
-                exit_code=EXIT_DATA,
-            )
-        answer = msgspec.msgpack.decode(packed, type=Answer)
-        if answer.error:
-            raise PrefdataError(answer.error)
-        return _unpacked(answer)
-
-    def end(self) -> None:
-        """Stop all workers; those that wait for work end by themselves."""
-        for worker in self._all:
-            worker.kill()
-            worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
-                if pipe is not None:
-                    # What was not flushed belongs to a worker that is gone.
-                    with suppress(OSError):
-                        pipe.close()
+def _checked(worker: Worker, work: Range) -> Tally:
+    """Have a range checked by a worker."""
+    place = f"{work.path}: bytes {work.start} to {work.stop}"
+    try:
+        send(worker.down, msgspec.msgpack.encode(work))
+        packed = receive(worker.up)
+    except BrokenPipeError:
+        packed = None
+    if packed is None:
+        code = worker.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise PrefdataError(
+            f"{place}: the process that checked them {how}; is the memory full? Try again with --workers 1.",
+            exit_code=EXIT_DATA,
+        )
+    answer = msgspec.msgpack.decode(packed, type=Answer)
+    if answer.error:
+        raise PrefdataError(answer.error)
+    return _unpacked(answer)
 
 
 def _unpacked(answer: Answer) -> Tally:

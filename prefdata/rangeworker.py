@@ -1,8 +1,7 @@
 """A process that checks byte ranges of files: ranges in, tallies out, until its input ends.
 
-Started by `ranges.py` as `python -m prefdata.rangeworker`. It is a module of its own, with few imports, because its
-start-up is what keeps two processes from being twice as fast as one. Both directions carry msgpack with a length in
-front, so nothing is unpickled.
+Started by `workers.py`, by a fork or as `python -m prefdata.rangeworker`; a module of its own, with few imports,
+because of the latter. Both directions carry msgpack with a length in front, so nothing is unpickled.
 """
 
 import signal
@@ -88,15 +87,14 @@ def check(work: Range, checker: ImageChecker, tokens: "TokenCheck | None" = None
     return tally
 
 
-def send(pipe: IO[bytes] | None, data: bytes) -> None:
-    assert pipe is not None
+def send(pipe: IO[bytes], data: bytes) -> None:
+    """Write a message: its length in 8 bytes, then itself."""
     pipe.write(len(data).to_bytes(8, "little") + data)
     pipe.flush()
 
 
-def receive(pipe: IO[bytes] | None) -> bytes | None:
+def receive(pipe: IO[bytes]) -> bytes | None:
     """The next message; None at the end, also in the middle of a message."""
-    assert pipe is not None
     head = pipe.read(8)
     size = int.from_bytes(head, "little") if len(head) == 8 else 0
     data = pipe.read(size)
@@ -132,15 +130,15 @@ def _answer(work: Range, checkers: dict[Place, Checkers]) -> Answer:
     )
 
 
-def main() -> None:
+def serve(ranges: IO[bytes], answers: IO[bytes]) -> None:
     """A worker: ranges in, tallies out, until its input ends."""
     # Ctrl-C reaches all processes of the terminal; only the parent speaks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    checkers: dict[Place, tuple[ImageChecker, TokenCheck | None]] = {}
-    while (packed := receive(sys.stdin.buffer)) is not None:
+    checkers: dict[Place, Checkers] = {}
+    while (packed := receive(ranges)) is not None:
         answer = _answer(msgspec.msgpack.decode(packed, type=Range), checkers)
-        send(sys.stdout.buffer, msgspec.msgpack.encode(answer))
+        send(answers, msgspec.msgpack.encode(answer))
 
 
 if __name__ == "__main__":
-    main()
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -2,12 +2,18 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from prefdata import workers
 from prefdata.blocks import blocks
 from prefdata.validate import Options, Report, validate
 
@@ -65,10 +71,56 @@ def test_ranges_share_no_line_and_miss_none(step: int) -> None:
 
 
 def test_a_killed_worker_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(workers, "serve", killed)
+    report = validate([sample(tmp_path)], Options(images="none", workers=2))
+    assert "was killed by SIGKILL; is the memory full?" in report.unreadable[0]
+
+
+def test_a_killed_interpreter_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\nkill -9 $$\n")
     fake.chmod(0o755)
-    file = sample(tmp_path)
     monkeypatch.setattr(sys, "executable", str(fake))
-    report = validate([file], Options(images="none", workers=2))
+    # Beside another thread nothing is forked.
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(validate, [sample(tmp_path)], Options(images="none", workers=2)).result()
     assert "was killed by SIGKILL; is the memory full?" in report.unreadable[0]
+
+
+def test_interpreters_make_no_difference(tmp_path: Path) -> None:
+    file = sample(tmp_path)
+    alone = validate([file], Options(images="none", workers=1))
+    with ThreadPoolExecutor(1) as pool:
+        team = pool.submit(validate, [file], Options(images="none", workers=3)).result()
+    assert alone.findings == team.findings
+    assert alone.counts == team.counts
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    row = json.dumps({"question": "Why?", "chosen": "Yes. " * 300, "rejected": "No. " * 300}) + "\n"
+    file.write_text(row * 20_000)
+    command = [sys.executable, "-m", "prefdata", "validate", "-q", "--workers", "3", str(file)]
+    parent = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 30
+    while len(members(parent.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(members(parent.pid)) >= 3
+    parent.kill()
+    parent.wait()
+    while members(parent.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not members(parent.pid)
+
+
+def members(session: int) -> list[str]:
+    """The living processes of a session."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=", "-s", str(session)], capture_output=True, text=True, check=False
+    )
+    return [state for state in done.stdout.split() if not state.startswith("Z")]
