@@ -179,7 +179,9 @@ static text read_value(text p, text end, char kind, bytes *out) {
         next = kind == 'i' ? read_string(p - 1, end, &found) : *p == '"' ? read_string(p, end, &found) : NULL;
         if (!next || !found.plain)
             return NULL;
-        if (kind == 'r' && (memchr(found.start, ':', found.size) || memchr(found.start, '\\', found.size)))
+        /* Absolute ones and those of another system or into a store are not what the marks are. */
+        if (kind == 'r' && (*found.start == '/' || memchr(found.start, ':', found.size) ||
+                            memchr(found.start, '\\', found.size)))
             return NULL;
         out->start = found.start;
         out->size = found.size;

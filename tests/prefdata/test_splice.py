@@ -324,6 +324,8 @@ TOGETHER: dict[str, tuple[str, list[str], list[Any]]] = {
         ["trl"],
         [{**GOOD, "tie": True}, json.dumps({**GOOD, "tie": True}).replace("true", "tr ue"), GOOD],
     ),
+    "paths of two sorts": ("mmpr", ["swift", "trl"], [GOOD, {**GOOD, "image": "/b.png"}, GOOD]),
+    "absolute paths": ("mmpr", ["swift"], [{**GOOD, "image": f"/{n}.png"} for n in range(3)]),
     "a row that teaches nothing": (
         "mmpr",
         ["trl"],
