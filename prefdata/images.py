@@ -12,7 +12,7 @@ import re
 import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from prefdata.errors import PrefdataError
 from prefdata.imageheader import MAX_PIXELS, Problem, check_header
@@ -82,6 +82,15 @@ def check(path: Path, tier: Tier) -> tuple[Problem, ...]:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return (Problem("PD401", str(path)),)
         return (Problem("PD409", f"{path}: {error.strerror or error}"),)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A regular file to read. Raises OSError at anything else; opening a pipe would wait for its writer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a regular file")
+    return open(descriptor, "rb")
 
 
 def _check(path: Path, tier: Tier) -> tuple[Problem, ...]:
@@ -188,7 +197,10 @@ def load_rgb(source: Path | bytes) -> "Image":
 
     name = str(source) if isinstance(source, Path) else f"{len(source)} bytes of image data"
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream,
+            Image.open(stream) as opened,
+        ):
             opened.load()
             image: Image.Image = ImageOps.exif_transpose(opened)
             return _rgb(image)

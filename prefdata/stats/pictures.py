@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from prefdata.images import PILLOW_ERRORS
+from prefdata.images import PILLOW_ERRORS, open_file
 
 
 def size_of(source: Path | bytes) -> tuple[int, int] | None:
@@ -15,7 +15,8 @@ def size_of(source: Path | bytes) -> tuple[int, int] | None:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image,
+            io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream,
+            Image.open(stream) as image,
         ):
             return image.size
     except (*PILLOW_ERRORS, Image.DecompressionBombError):

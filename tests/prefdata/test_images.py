@@ -1,5 +1,6 @@
 """Image checks against what Pillow makes of every awkward kind of file."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from prefdata import images
 from prefdata.errors import PrefdataError
+from prefdata.stats.pictures import size_of
 
 BROKEN = {"PD402", "PD403", "PD404", "PD405", "PD406"}
 # Only decoding shows what is wrong with these: their headers and ends are in order.
@@ -115,6 +117,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     }
     for name, code in cases.items():
         assert [problem.code for problem in images.check(tmp_path / name, "header")] == [code]
+
+
+def test_a_pipe_is_no_image_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(PrefdataError, match=r"a\.png: cannot be decoded .*not a regular file"):
+        images.load_rgb(tmp_path / "a.png")
+    assert size_of(tmp_path / "a.png") is None
 
 
 def test_transparent_pixels_are_told(tmp_path: Path) -> None:
