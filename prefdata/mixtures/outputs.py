@@ -50,6 +50,8 @@ class Written(msgspec.Struct, kw_only=True):
 def staging(folder: Path) -> Iterator[Path]:
     """A place for the shards until `finish`, gone afterwards. Raises PrefdataError where other files are in the way."""
     made = not folder.exists()
+    if not made and not folder.is_dir():
+        raise PrefdataError(f"{folder}: is a file; name a folder to write into.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:

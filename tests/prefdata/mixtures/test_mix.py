@@ -374,6 +374,14 @@ def test_tokens_are_estimated(mix: Path) -> None:
     assert plan.total["tokens"] == sum(one.tokens or 0 for one in plan.sources)
 
 
+def test_a_file_is_no_folder_to_write_into(mix: Path) -> None:
+    target = mix.parent / "big.jsonl"
+    target.write_text("kept")
+    with pytest.raises(PrefdataError, match=r"big\.jsonl: is a file; name a folder"), staging(target):
+        pass
+    assert target.read_text() == "kept"
+
+
 def test_of_two_writes_into_one_folder_the_second_fails(mix: Path, tmp_path: Path) -> None:
     with staging(tmp_path / "out"), pytest.raises(PrefdataError, match="another process"):
         written(mix, tmp_path / "out", 0)
