@@ -31,37 +31,49 @@ static int by_code(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* Read exactly `size` bytes; 0 where the file has fewer. */
-static int read_all(int file, char *into, size_t size, uint64_t from) {
-    while (size) {
-        ssize_t got = pread(file, into, size, (off_t)from);
+/* Read `size` bytes, or as many as the file has. */
+static size_t read_all(int file, char *into, size_t size, uint64_t from) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = pread(file, into + done, size - done, (off_t)(from + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return 0;
-        into += got;
-        size -= (size_t)got;
-        from += (uint64_t)got;
+            break;
+        done += (size_t)got;
     }
-    return 1;
+    return done;
 }
 
-/* The first row that cannot be read as the index says, or NULL. */
+/* Whether it is one line that opens an object or a list. */
+static int is_row(const char *row, size_t size) {
+    size_t i = 0;
+    while (i < size && (row[i] == ' ' || row[i] == '\t' || row[i] == '\r'))
+        i++;
+    return i < size && (row[i] == '{' || row[i] == '[') && !memchr(row, '\n', size);
+}
+
+/* The first row that does not stand where the index says, or NULL. Rows are read with the byte before and the byte
+ * behind them; the one before falls on the end of the row before in the block, or into the block's first byte. */
 static const wanted *read_rows(const wanted *rows, size_t count, const source *sources, char *out) {
     for (size_t i = 0; i < count; i++) {
         const source *from = &sources[rows[i].code >> SHIFT];
-        uint64_t row = rows[i].code & ROW;
+        uint64_t row = rows[i].code & ROW, start = ((const uint64_t *)from->starts.buf)[row];
         size_t size = ((const uint32_t *)from->lengths.buf)[row], place = ((const uint16_t *)from->places.buf)[row];
-        size_t more = place ? (size_t)from->prefix.len : 0;
-        char *at = out + rows[i].at;
+        size_t more = place ? (size_t)from->prefix.len : 0, before = start > 0;
+        char *at = out + rows[i].at, *line = at + more;
         /* The whole row behind the prefix's room, then what stands before the place to the front. */
-        if (!read_all(from->file, at + more, size, ((const uint64_t *)from->starts.buf)[row]))
+        size_t got = read_all(from->file, line - before, before + size + 1, start - before);
+        if (got < before + size || !is_row(line, size) || (got > before + size && line[size] != '\n') ||
+            (before && line[-1] != '\n' && !(start == 3 && line[-1] == (char)0xBF)) || (more && line[place - 1] != '"'))
             return &rows[i];
+        if (before)
+            line[-1] = '\n';
         if (more) {
-            memmove(at, at + more, place);
+            memmove(at, line, place);
             memcpy(at + place, from->prefix.buf, more);
         }
-        at[more + size] = '\n';
+        line[size] = '\n';
     }
     return NULL;
 }
@@ -71,7 +83,7 @@ static PyObject *gather(PyObject *self, PyObject *args) {
     Py_buffer codes, out;
     if (!PyArg_ParseTuple(args, "y*O!w*", &codes, &PyList_Type, &list, &out))
         return NULL;
-    size_t count = (size_t)codes.len / 8, parsed = 0, of = (size_t)PyList_Size(list), size = 0, moved = 0;
+    size_t count = (size_t)codes.len / 8, parsed = 0, of = (size_t)PyList_Size(list), size = 1, moved = 0;
     source *sources = calloc(of + 1, sizeof *sources);
     wanted *rows = malloc((count + 1) * sizeof *rows);
     if (!sources || !rows) {
@@ -162,7 +174,8 @@ static PyObject *exchange(PyObject *self, PyObject *args) {
 static PyMethodDef methods[] = {
     {"exchange", exchange, METH_VARARGS, "exchange(values, random bytes, place, upwards): steps of a shuffle, in place."},
     {"gather", gather, METH_VARARGS,
-     "gather(codes, [(file, starts, lengths, places, prefix)], out): (size, rows moved, code that failed or -1)."},
+     "gather(codes, [(file, starts, lengths, places, prefix)], out): (end of the rows, which begin at 1; rows moved; code that "
+     "failed or -1)."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_gather", NULL, -1, methods, NULL, NULL, NULL, NULL};

@@ -1,8 +1,9 @@
 """Rows of all sources, a block at a time: read in the order of the files, given in the order of the epoch.
 
 Where it stands: `mix write` copies what this gives. The compiled part (`_gather.c`) does the same without a Python
-object per row and is left out where a row has to be looked at. The decision to question: plain reads, not mapped
-files; rows far apart would each map their surroundings, and memory with them.
+object per row and is left out where a row has to be looked at. Every row is read with the bytes beside it: an index
+that is not of this content shows, since a row is exactly one line that opens an object. The decision to question: plain
+reads, not mapped files; rows far apart would each map their surroundings, and memory with them.
 """
 
 import os
@@ -13,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from prefdata.containers import BOM
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.draw import MASK, SHIFT
 from prefdata.mixtures.index import LOOK, NOWHERE, Index
 
 _BLOCK_ROWS = 65536
 _BLOCK_BYTES = 16 * 1024 * 1024
+_NEWLINE = ord("\n")
 
 try:
     _compiled: Any = import_module("prefdata._gather")
@@ -43,7 +46,13 @@ class Gatherer:
     def __init__(self, indexes: Sequence[Index], treatments: Sequence[Treatment]) -> None:
         self.indexes, self.treatments = indexes, treatments
         self.moved = 0
-        self._files = [os.open(index.path, os.O_RDONLY | os.O_CLOEXEC) for index in indexes]
+        self._files: list[int] = []
+        try:
+            for index in indexes:
+                self._files.append(index.open())
+        except BaseException:
+            self.close()
+            raise
         self._sources = [
             (file, index.starts, index.lengths, index.places, treatment.insert)
             for file, index, treatment in zip(self._files, indexes, treatments, strict=True)
@@ -68,9 +77,9 @@ class Gatherer:
             self._block = bytearray(size)
             size, moved, failed = _compiled.gather(codes, self._sources, self._block)
         if failed >= 0:
-            raise self._torn(failed >> SHIFT)
+            raise self._other(failed >> SHIFT)
         self.moved += moved
-        return memoryview(self._block)[:size]
+        return memoryview(self._block)[1:size]
 
     def close(self) -> None:
         """Close the files."""
@@ -87,12 +96,24 @@ class Gatherer:
                 file, starts, lengths, places = self._sources[current][:4]
                 insert, change = self.treatments[current].insert, self.treatments[current].change
             row = code & MASK
-            data = pread(file, lengths[row], starts[row])
-            if len(data) != lengths[row]:
-                raise self._torn(current)
+            start, length = starts[row], lengths[row]
+            around = pread(file, length + 2, start - 1) if start else b"\n" + pread(file, length + 1, 0)
+            data = around[1 : length + 1]
             at = places[row] if insert else NOWHERE
+            if (
+                len(data) != length
+                or (around[0] != _NEWLINE and not (start == len(BOM) and around[0] == BOM[-1]))
+                or around[length + 1 :] not in (b"", b"\n")
+                or b"\n" in data
+                or not data.lstrip(b" \t\r").startswith((b"{", b"["))
+                or (at not in (NOWHERE, LOOK) and data[at - 1 : at] != b'"')
+            ):
+                raise self._other(current)
             if insert is None or at == LOOK:
-                rows[place] = change(data, row + 1)
+                try:
+                    rows[place] = change(data, row + 1)
+                except msgspec.DecodeError as error:
+                    raise self._other(current) from error
             elif at != NOWHERE:
                 rows[place] = b"%b%b%b\n" % (data[:at], insert, data[at:])
                 self.moved += 1
@@ -100,7 +121,12 @@ class Gatherer:
                 rows[place] = data + b"\n"
         return rows
 
-    def _torn(self, source: int) -> PrefdataError:
+    def _other(self, source: int) -> PrefdataError:
+        """The file is not the one that was indexed."""
+        index = self.indexes[source]
+        if not index.is_of(os.fstat(self._files[source])):
+            return PrefdataError(f"{index.path}: changed while it was read; run the command again.")
         return PrefdataError(
-            f"{self.indexes[source].path}: became shorter while it was read; run the command again."
+            f"{index.path}: changed since its index was made although size and time are the same; "
+            f"delete {index.place} and run again."
         )

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from array import array
 from pathlib import Path
 from random import Random
@@ -77,6 +78,9 @@ ROWS: list[tuple[bytes, bool]] = [
     (b'{"image": "a.png", "meta": {"image": "b.png"}}', False),
     (b'{"meta": {"image": "a.png"}, "image": "a.png"}', False),
     (b'{"meta": {"image": "a.png"}, "im\\u0061ge": "a.png"}', False),
+    (b'{"image": "a.png", "im\\u0061ge": "b.png"}', False),
+    (b'{"image": "a.png", "im\\u0061ge": "a.png"}', False),
+    (b'{"image": "a.png", "question": "im\\u0061ge"}', True),
     (b'{"image": "a.png", "video": "b.mp4"}', False),
     (b'{"kind": "image", "image": "a.png"}', True),
     (b'{"image": "a.png", "kind": "image"}', False),
@@ -138,12 +142,43 @@ def test_formats_whose_paths_are_placed_have_their_media_there(name: str) -> Non
     assert {one.field.partition("[")[0] for one in found} <= {"image", "video"}
 
 
-def test_a_file_that_became_shorter_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changed_since_it_was_opened_is_told(tmp_path: Path) -> None:
     index = written(tmp_path, [b'{"question": "Q"}', b'{"question": "R"}'])
     index.path.write_bytes(index.path.read_bytes()[:20])
     for compiled_part in (False, True):
-        with pytest.raises(PrefdataError, match=r"p\.jsonl: became shorter while it was read"):
+        with pytest.raises(PrefdataError, match=r"p\.jsonl: changed while it was read"):
             taken([index], array("Q", [0, 1]), b"", compiled_part)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"image": "a.png", "question": "longer"}\n{"image": "b"}',  # lines end elsewhere
+        b'{"image":  "a.png", "question": "Q"}\n {"image": "b.png"}',  # the path stands elsewhere
+        b'"image": {"a.png", "question": "Q"}\n{"image": "b.png" }',  # no object
+        b'{"image": "a.png", \n"question":"Q"}\n{"image": "b.png"} ',
+    ],
+)
+def test_other_content_of_the_same_size_and_time_is_told(tmp_path: Path, other: bytes) -> None:
+    index = written(tmp_path, [b'{"image": "a.png", "question": "Q"}', b'{"image": "b.png" }'])
+    before = index.path.stat()
+    index.path.write_bytes(other.ljust(before.st_size)[: before.st_size])
+    os.utime(index.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for compiled_part in (False, True):
+        with pytest.raises(
+            PrefdataError, match=r"although size and time are the same; delete \S+\.index and"
+        ):
+            taken([index], array("Q", [0, 1]), b"up/", compiled_part)
+
+
+def test_rows_behind_a_mark_and_blank_lines_are_found(tmp_path: Path) -> None:
+    row = b'{"image": "a.png"}'
+    for number, begin in enumerate((b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n", b"\n")):
+        index = written(tmp_path, [begin + row, b" " + row], f"p{number}")
+        assert len(index) == 2
+        for compiled_part in (False, True):
+            lines = taken([index], array("Q", [1, 0]), b"up/", compiled_part).splitlines()
+            assert [json.loads(line) for line in lines] == [{"image": "up/a.png"}] * 2
 
 
 def test_a_block_of_long_rows_finds_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
