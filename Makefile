@@ -70,7 +70,8 @@ clean:  ## remove the environments, caches and the demo's output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and from the constraints alone: while other packages are resolved it must not be up for choice.
-$(MAIN_STAMP): pyproject.toml constraints.txt
+# What is compiled is compiled again when its source has changed.
+$(MAIN_STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard prefdata/*.[ch])
 	$(call create_venv,$(VENV))
 	@echo "set-up: installs into $(VENV) (about 2 minutes and 1.6 GB on a machine without a GPU)"
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from prefdata.errors import PrefdataError
-from prefdata.mixtures.infocolumns import describe
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.paths import find
 
@@ -57,6 +56,8 @@ def read_info(path: Path, document: dict[str, Any], image_root: Path | None) -> 
 
 def info_entry(source: Source, file: str, want: int | None) -> tuple[dict[str, Any], list[str]]:
     """(entry, what LLaMA-Factory will not understand) of one source. Raises PrefdataError at an unreadable row."""
+    from prefdata.mixtures.infocolumns import describe
+
     entry: dict[str, Any] = {"file_name": file}
     described, lost = (source.extra, []) if source.extra else describe(source.annotation, source.format)
     entry |= described
