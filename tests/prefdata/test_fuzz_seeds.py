@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from prefdata.formats import get, ids
 from prefdata.validate import Options, validate
 
 
@@ -20,3 +23,15 @@ def test_bytes_that_are_no_text_beside_words_of_a_mixture(tmp_path: Path) -> Non
     assert validate([file], Options(format=None)).counts == {"PD002": 1}
     file.write_bytes(row.replace(b"source", b"file_name"))
     assert "PD002" in validate([file], Options()).counts
+
+
+@pytest.mark.parametrize("name", ids())
+def test_half_a_surrogate_pair_wherever_it_stands(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = json.loads(get(name).sample)
+    half = "9" * 60 + "\ud83d"
+    values = (half, [half], [{"role": half, "content": half}], {half: half})
+    rows = [{**row, key: value} for key in row for value in values] if isinstance(row, dict) else []
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    if rows:
+        assert validate([file], Options(format=name)).counts["PD008"] == len(rows)
