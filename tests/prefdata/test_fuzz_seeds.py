@@ -31,7 +31,7 @@ def test_half_a_surrogate_pair_wherever_it_stands(name: str, tmp_path: Path) -> 
     row = json.loads(get(name).sample)
     half = "9" * 60 + "\ud83d"
     values = (half, [half], [{"role": half, "content": half}], {half: half})
-    rows = [{**row, key: value} for key in row for value in values] if isinstance(row, dict) else []
+    rows = [{**row, key: value} for key in (*row, half) for value in values] if isinstance(row, dict) else []
     file.write_text("".join(json.dumps(one) + "\n" for one in rows))
     if rows:
         assert validate([file], Options(format=name)).counts["PD008"] == len(rows)
