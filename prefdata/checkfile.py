@@ -6,7 +6,6 @@ process can run it over any byte range.
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -229,11 +228,9 @@ class FileCheck:
             self._hit(line, hit)
         view = self._format.view(row)
         if not hits:
-            # Half of a surrogate pair, told as such, in a text that the decoder has to encode to tell its kind.
-            with suppress(UnicodeEncodeError):
-                strict = msgspec.convert(row, self._format.row)
-                sides = [_text(view.chosen), _text(view.rejected)] if view.kind == "pair" else ["", ""]
-                self._count_in(strict, self._format.signature(strict), sides, line)
+            strict = msgspec.convert(row, self._format.row)
+            sides = [_text(view.chosen), _text(view.rejected)] if view.kind == "pair" else ["", ""]
+            self._count_in(strict, self._format.signature(strict), sides, line)
         # A turn that is there but of a wrong type is not in the view: rules on order would report its absence.
         broken = {hit.field.split("[")[0].split(".")[0] for hit in hits}
         counted = self._tokens.check(view) if self._tokens is not None and not hits else ()

@@ -65,6 +65,8 @@ def _explain(raw: Raw, text: str, problem: str) -> tuple[dict[str, Any] | None, 
         return None, [Hit("PD016")]
     if constants:
         hits = [Hit("PD007", detail=name) for name in dict.fromkeys(constants)]
+        if (found := _surrogate(value, raw.data)) is not None:
+            return None, [*hits, Hit("PD008", detail=found)]
         return (value if isinstance(value, dict) else None), hits
     if "surrogate" in problem or "\\u" in text:
         return None, [Hit("PD008", detail=_half(raw.data))]
