@@ -9,8 +9,9 @@ import os
 import re
 import signal
 import sys
-from importlib.metadata import EntryPoint, entry_points, requires
+from importlib import import_module
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,12 @@ from prefdata import __version__
 from prefdata.cli.config import Command
 from prefdata.errors import EXIT_DATA, EXIT_STOPPED, EXIT_USAGE, PrefdataError, from_os_error
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+# The commands of this package, `prefdata/cli/NAME.py`. They are found without importlib.metadata, whose import alone is
+# a fifth of the start-up of `validate`; no plug-in can take their names.
+OWN = ("validate", "convert", "formats", "explain", "report", "mix", "stats", "demo")
 # A requirement of the installed package that only an extra has.
 _OPTIONAL = re.compile(r"(?P<package>[\w-]+).*; extra == ['\"](?P<extra>(?!dev)[\w-]+)['\"]")
 SECTIONS = ("Data", "Generate", "Train")
@@ -26,7 +33,9 @@ SECTIONS = ("Data", "Generate", "Train")
 class Group(click.Group):
     """Commands by entry point, listed by section."""
 
-    def _found(self) -> dict[str, EntryPoint]:
+    def _found(self) -> "dict[str, EntryPoint]":
+        from importlib.metadata import entry_points
+
         return {entry.name: entry for entry in entry_points(group="prefdata.commands")}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -35,6 +44,9 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
+        if cmd_name in OWN:
+            own: click.Command = import_module(f"prefdata.cli.{cmd_name}").command
+            return own
         entry = self._found().get(cmd_name)
         if entry is None:
             return None
@@ -131,6 +143,8 @@ def _stop_when_terminated() -> None:
 
 def _missing(error: ModuleNotFoundError) -> str | None:
     """A sentence for a package of one of the extras; None for a module that is no such package."""
+    from importlib.metadata import requires
+
     package = (error.name or "").partition(".")[0]
     extras = [
         found["extra"]

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
+from prefdata.cli.main import OWN
 
 
 def prefdata(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +45,13 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(arguments: tuple[str, ...],
     assert shown.stderr.startswith("error: ")
     assert sentence in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+def test_the_commands_of_this_package_are_found_without_their_entry_points() -> None:
+    own = {
+        entry.name for entry in entry_points(group="prefdata.commands") if entry.value.startswith("prefdata.")
+    }
+    assert own == set(OWN)
 
 
 def test_every_command_explains_itself_with_an_example() -> None:
