@@ -7,6 +7,9 @@
 
 typedef const unsigned char *text;
 
+/* Levels of a value that is skipped; deeper ones are for the ordinary way. */
+enum { MAX_DEPTH = 32 };
+
 /* Length of the well-formed UTF-8 sequence at p, 0 if there is none (Unicode 15, table 3-7). */
 static int sequence(text p, text end) {
     unsigned char a = p[0];
@@ -76,4 +79,43 @@ static text number(text p, text end) {
     if (p < end && (*p == 'e' || *p == 'E'))
         return NULL; /* may be out of range */
     return p;
+}
+
+/* Skip a value of at most so many levels; NULL where it is not well formed. `read` takes each text in it, from its quote
+ * on: the text after it, or NULL to give up. */
+static text skip(text p, text end, int levels, text (*read)(text p, text end, int key)) {
+    p = space(p, end);
+    if (p >= end || levels < 0)
+        return NULL;
+    if (*p == '"')
+        return read(p, end, 0);
+    if (*p == '{' || *p == '[') {
+        int object = *p == '{';
+        unsigned char close = object ? '}' : ']';
+        p = space(p + 1, end);
+        if (p < end && *p == close)
+            return p + 1;
+        for (;;) {
+            if (object) {
+                p = space(p, end);
+                if (p >= end || *p != '"' || !(p = read(p, end, 1)))
+                    return NULL;
+                p = space(p, end);
+                if (p >= end || *p++ != ':')
+                    return NULL;
+            }
+            if (!(p = skip(p, end, levels - 1, read)))
+                return NULL;
+            p = space(p, end);
+            if (p >= end)
+                return NULL;
+            if (*p == close)
+                return p + 1;
+            if (*p++ != ',')
+                return NULL;
+        }
+    }
+    if (begins(p, end, "true") || begins(p, end, "null"))
+        return p + 4;
+    return begins(p, end, "false") ? p + 5 : number(p, end);
 }

@@ -128,45 +128,11 @@ static text read_string(text p, text end, string *out) {
     return p + 1;
 }
 
-/* Skip a value of a key that no rule looks at, but for `length`, which may say that an answer was cut. */
-static text skip(text p, text end, int depth) {
+/* A text inside a value that no rule looks at, but for `length`, which may say that an answer was cut. */
+static text unread(text p, text end, int key) {
     string found;
-    p = space(p, end);
-    if (p >= end || depth > 32)
-        return NULL;
-    if (*p == '"') {
-        p = read_string(p, end, &found);
-        return p && found.size == 6 && !memcmp(found.start, "length", 6) ? NULL : p;
-    }
-    if (*p == '{' || *p == '[') {
-        int object = *p == '{';
-        unsigned char close = object ? '}' : ']';
-        p = space(p + 1, end);
-        if (p < end && *p == close)
-            return p + 1;
-        for (;;) {
-            if (object) {
-                p = space(p, end);
-                if (p >= end || *p != '"' || !(p = read_string(p, end, &found)))
-                    return NULL;
-                p = space(p, end);
-                if (p >= end || *p++ != ':')
-                    return NULL;
-            }
-            if (!(p = skip(p, end, depth + 1)))
-                return NULL;
-            p = space(p, end);
-            if (p >= end)
-                return NULL;
-            if (*p == close)
-                return p + 1;
-            if (*p++ != ',')
-                return NULL;
-        }
-    }
-    if (begins(p, end, "true") || begins(p, end, "null"))
-        return p + 4;
-    return begins(p, end, "false") ? p + 5 : number(p, end);
+    p = read_string(p, end, &found);
+    return !key && p && found.size == 6 && !memcmp(found.start, "length", 6) ? NULL : p;
 }
 
 /* ---- what answers say ---- */
@@ -412,7 +378,7 @@ static int read_row(text p, text end, string *fields, int *seen) {
                 if (named(&key, CAREFUL[i]))
                     return 0;
             strange |= may_mean_media(&key);
-            if (memchr(key.start, '\\', key.size) || !(p = skip(p, end, 0)))
+            if (memchr(key.start, '\\', key.size) || !(p = skip(p, end, MAX_DEPTH, unread)))
                 return 0;
         }
         p = space(p, end);

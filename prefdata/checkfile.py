@@ -6,7 +6,7 @@ process can run it over any byte range.
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -19,10 +19,8 @@ from prefdata.rowbytes import too_deep
 from prefdata.rowscan import SCANNERS
 from prefdata.rules import image, length, pair, repetition, row_hits, syntax
 from prefdata.rules.duplicate import Duplicates
+from prefdata.rules.tokens import TokenCheck
 from prefdata.spelling import meant
-
-if TYPE_CHECKING:
-    from prefdata.rules.tokens import TokenCheck
 
 # A row in which one of these is found is looked at closely: template tokens, other formats' placeholders, ASCII written
 # as \\u00xx that could hide them, halves of surrogate pairs. Each pattern begins with one fixed byte, for which the
@@ -99,7 +97,7 @@ class FileCheck:
         tally: Tally,
         wanted: Chosen,
         keep: int,
-        tokens: "TokenCheck | None" = None,
+        tokens: TokenCheck | None = None,
         ratio: length.Ratio | None = None,
     ) -> None:
         self._format, self._checker, self.tally = fmt, checker, tally

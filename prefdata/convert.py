@@ -20,7 +20,7 @@ from prefdata.formats import Format, get, writable
 from prefdata.outcome import Options, Outcome, note
 from prefdata.progress import progress
 from prefdata.rowwork import RowWork
-from prefdata.sinks import kind_of, sink
+from prefdata.sinks import Lines, kind_of, sink
 from prefdata.sniff import sniff
 from prefdata.splice import available
 
@@ -38,12 +38,9 @@ def convert(source: Path, target: Path, options: Options) -> Outcome:
     one_by_one = options.limit is not None or options.extract_images is not None or container == "parquet"
     with atomic_writer(target) as stream, progress(f"convert to {options.to}") as bar:
         with sink(target, stream, kind) as out:
-            if one_by_one or not (available() and reader.uniform and out.end):
+            if one_by_one or not (isinstance(out, Lines) and available() and reader.uniform):
                 for line, row in _rows(source, container, options, work, outcome):
-                    for written in work.written(line, row):
-                        out.add(written)
-                        outcome.written += 1
-                        bar.advance()
+                    bar.advance(work.write(line, row, out))
             elif container == "jsonl":
                 copy_lines(source, reader, work, out, outcome, bar)
             else:

@@ -16,7 +16,7 @@ from prefdata.formats import Format
 from prefdata.outcome import FIRST_LINES, Outcome
 from prefdata.progress import Progress
 from prefdata.rowwork import RowWork
-from prefdata.sinks import Sink
+from prefdata.sinks import Lines
 from prefdata.splice import Left, Spliced, Splicer
 
 # Stands between rows of an array, which may hold newlines; a row that holds it is not JSON.
@@ -25,7 +25,7 @@ _BLOCK_BYTES = 128 * 1024
 
 
 def copy_lines(
-    source: Path, reader: Format, work: RowWork, out: Sink, outcome: Outcome, bar: Progress
+    source: Path, reader: Format, work: RowWork, out: Lines, outcome: Outcome, bar: Progress
 ) -> None:
     """Convert a file of JSON lines."""
     copying = _Copying(reader, work, out, outcome, b"\n")
@@ -42,7 +42,7 @@ def copy_lines(
 
 
 def copy_elements(
-    rows: Iterable[Raw], reader: Format, work: RowWork, out: Sink, outcome: Outcome, bar: Progress
+    rows: Iterable[Raw], reader: Format, work: RowWork, out: Lines, outcome: Outcome, bar: Progress
 ) -> None:
     """Convert the elements of an array."""
     copying = _Copying(reader, work, out, outcome, _BETWEEN)
@@ -72,9 +72,9 @@ def _gathered(rows: Iterable[Raw]) -> Iterator[list[Raw]]:
 
 
 class _Copying:
-    def __init__(self, reader: Format, work: RowWork, out: Sink, outcome: Outcome, separator: bytes) -> None:
+    def __init__(self, reader: Format, work: RowWork, out: Lines, outcome: Outcome, separator: bytes) -> None:
         self._work, self._out, self._outcome, self._separator = work, out, outcome, separator
-        self._splicer = Splicer(work.trial, reader.content_keys, out.end or b"", separator)
+        self._splicer = Splicer(work.trial, reader.content_keys, out.end, separator)
 
     def block(self, data: bytes, lines: Sequence[int]) -> int:
         """Convert some whole rows, of which each begins on one of `lines`; returns how many rows there were."""
@@ -95,11 +95,7 @@ class _Copying:
         row = self._work.decoded(raw)
         if row is None:
             return
-        before = self._outcome.written
-        for written in self._work.written(raw.line, row):
-            self._out.add(written)
-            self._outcome.written += 1
-        if self._outcome.written > before:
+        if self._work.write(raw.line, row, self._out):
             self._splicer.learn(row)
 
     def _copied(self, data: bytes, lines: Sequence[int], item: Spliced) -> None:

@@ -25,9 +25,9 @@ from prefdata.errors import PrefdataError
 from prefdata.findings import Chosen, Hit, catalogue, finding
 from prefdata.formats import get
 from prefdata.jsonl import encode_row
-from prefdata.rangeworker import token_check
 from prefdata.rules import syntax
 from prefdata.rules.image import ImageChecker
+from prefdata.rules.tokens import token_check
 from prefdata.sniff import sniff
 from prefdata.validate import ALL, Options
 

@@ -7,7 +7,7 @@ because of the latter. Both directions carry msgpack with a length in front, so 
 import signal
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import msgspec
 
@@ -19,26 +19,7 @@ from prefdata.formats import get
 from prefdata.images import Tier
 from prefdata.rules.image import ImageChecker, References
 from prefdata.rules.length import Lengths, Ratio
-
-if TYPE_CHECKING:
-    from prefdata.rules.tokens import TokenCheck
-
-
-class TokenLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows may have so many tokens of a tokenizer, with images of so many tiles at most."""
-
-    tokenizer: str
-    limit: int
-    tiles: int = 12
-
-
-def token_check(limit: TokenLimit | None, root: Path | None, base: Path) -> "TokenCheck | None":
-    """The rule for a limit; the tokenizer is loaded only where one was given."""
-    if limit is None:
-        return None
-    from prefdata.rules.tokens import TokenCheck
-
-    return TokenCheck(limit.tokenizer, limit.limit, limit.tiles, root, base)
+from prefdata.rules.tokens import TokenCheck, TokenLimit, token_check
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +38,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     ratio: Ratio | None = None
 
 
-Checkers = tuple[ImageChecker, "TokenCheck | None"]
+Checkers = tuple[ImageChecker, TokenCheck | None]
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -75,7 +56,7 @@ class Answer(msgspec.Struct, kw_only=True):
     error: str = ""
 
 
-def check(work: Range, checker: ImageChecker, tokens: "TokenCheck | None" = None) -> Tally:
+def check(work: Range, checker: ImageChecker, tokens: TokenCheck | None = None) -> Tally:
     """The tally of one range."""
     tally = Tally()
     checking = FileCheck(

@@ -18,6 +18,7 @@ from prefdata.outcome import Options, Outcome, note
 from prefdata.records import PreferencePair, RankedCandidates, Record
 from prefdata.rowbytes import repeated_key, too_deep
 from prefdata.rules import syntax
+from prefdata.sinks import Sink
 from prefdata.verify import Verifier
 
 
@@ -72,6 +73,14 @@ class RowWork:
             if (found := self._row(one, line)) is not None:
                 yield found
 
+    def write(self, line: int, row: dict[str, Any], out: Sink) -> int:
+        """Write what a row becomes; returns how many rows that is."""
+        before = self._outcome.written
+        for one in self.written(line, row):
+            out.add(one)
+            self._outcome.written += 1
+        return self._outcome.written - before
+
     def _paired(self, record: Record, line: int) -> Sequence[Record]:
         policy = self._options.pairing
         if not isinstance(record, RankedCandidates) or "ranking" in self._writer.kinds:
@@ -89,7 +98,7 @@ class RowWork:
         if self._options.flatten_turns and not self._writer.holds.turns:
             record, flattened = flatten(record)
             lost = ("turn structure (written as a transcript)",) if flattened else ()
-        carries = _by_relative_path(record)
+        carries = self._outcome.relative_paths or _by_relative_path(record)
         if self._extract is not None:
             record, unknown = self._extract(record)
             lost = (*lost, *unknown)
@@ -100,7 +109,7 @@ class RowWork:
             hint = " (write it as a transcript with --flatten-turns)" if turns else ""
             self._left_out(f"{error}{hint}", line)
             return None
-        self._outcome.relative_paths = self._outcome.relative_paths or carries
+        self._outcome.relative_paths = carries
         lost = (*written.lost, *lost)
         if lost and self._options.on_loss == "error":
             place = f"{self._source}:{line}"

@@ -29,15 +29,10 @@ def kind_of(path: Path, asked: Kind | None, usual: Kind) -> Kind:
 
 
 class Sink(Protocol):
-    """What takes the rows of a file. `end` follows each row that is copied; None where rows have to be decoded."""
-
-    end: bytes | None
+    """What takes the rows of a file."""
 
     def add(self, row: dict[str, Any]) -> None:
         """Take a row."""
-
-    def copy(self, rows: bytes) -> None:
-        """Take encoded rows, each followed by `end`."""
 
 
 @contextmanager
@@ -52,15 +47,15 @@ def sink(path: Path, stream: BinaryIO, kind: Kind) -> Iterator[Sink]:
             columns.write(stream)
         return
     with packing(stream, wanted(path)) as target:
-        lines = _Lines(target) if kind == "jsonl" else _Array(target)
+        lines = Lines(target) if kind == "jsonl" else _Array(target)
         yield lines
         lines.finish()
 
 
-class _Lines:
-    """JSON lines."""
+class Lines:
+    """JSON lines, which also takes rows that are encoded already, each followed by `end`."""
 
-    end: bytes | None = b"\n"
+    end = b"\n"
 
     def __init__(self, stream: BinaryIO) -> None:
         self._write = stream.write
@@ -70,14 +65,14 @@ class _Lines:
         self._write(encode_row(row))
 
     def copy(self, rows: bytes) -> None:
-        """Write rows as they are."""
+        """Write encoded rows as they are."""
         self._write(rows)
 
     def finish(self) -> None:
         """Lines need no end."""
 
 
-class _Array(_Lines):
+class _Array(Lines):
     """One JSON array with a row on each line."""
 
     end = b",\n"
@@ -89,7 +84,7 @@ class _Array(_Lines):
         self._before = b",\n"
 
     def copy(self, rows: bytes) -> None:
-        """Write rows; the comma behind the last one waits for the next."""
+        """Write encoded rows; the comma behind the last one waits for the next."""
         self._write(self._before)
         self._write(rows[: -len(self.end)])
         self._before = b",\n"
@@ -101,8 +96,6 @@ class _Array(_Lines):
 
 class _Columns:
     """Rows put aside while their common schema is found."""
-
-    end: bytes | None = None
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -119,10 +112,6 @@ class _Columns:
         self._batch.append(row)
         if len(self._batch) == _BATCH:
             self._put_aside()
-
-    def copy(self, rows: bytes) -> None:
-        """Columns take no encoded rows."""
-        raise NotImplementedError
 
     def _put_aside(self) -> None:
         import pyarrow

@@ -86,8 +86,7 @@ class Shape:
 
         def mark(kind: str, value: Any) -> Any:
             number = next(numbers)
-            made = marks(kind, self.same[number])
-            return f"{_PLACED.match(value)[0]}{made}" if kind == "i" else made  # type: ignore[index]
+            return marks(kind, self.same[number])
 
         filled: dict[str, Any] = self._fill(mark)
         return filled
@@ -100,16 +99,17 @@ class Shape:
         self.kinds += kind
         # What is only carried is not compared by any format: each is its own first.
         self._values.append(value if kind in "tirw" else number)
-        hole = _HOLE.format(number)
-        return f"{_PLACED.match(value)[0]}{hole}" if kind == "i" else hole  # type: ignore[index]
+        return _HOLE.format(number)
 
     def _fill(self, give: Callable[[str, Any], Any]) -> Any:
         def fill(value: Any, key: str, nested: bool) -> Any:
             if value is None or isinstance(value, bool) or (nested and key in _NAMING):
                 return value
             if isinstance(value, str):
-                placed = key not in _REFERENCES and _PLACED.match(value)
-                return give("r" if key in _REFERENCES else "i" if placed else "t", value)
+                if key in _REFERENCES:
+                    return give("r", value)
+                placed = _PLACED.match(value)
+                return placed[0] + give("i", value) if placed else give("t", value)
             if isinstance(value, int | float):
                 return give("w" if nested else "n", value)
             if not nested and key not in self._content:

@@ -28,11 +28,12 @@ from prefdata.mixtures.meta import decode_meta, make_source
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.progress import progress, say
 from prefdata.ranges import how_many, over_processes
-from prefdata.rangeworker import Checkers, Range, TokenLimit, token_check
+from prefdata.rangeworker import Checkers, Range
 from prefdata.rules import mixture as mixture_rules
 from prefdata.rules.duplicate import Duplicates
 from prefdata.rules.image import ImageChecker
 from prefdata.rules.length import Lengths, Ratio
+from prefdata.rules.tokens import TokenLimit, token_check
 from prefdata.sniff import sniff
 
 # Findings of each code kept with their places unless told otherwise, and a number that keeps all.

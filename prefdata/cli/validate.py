@@ -117,8 +117,8 @@ def command(config: ValidateConfig) -> int:
     or a folder of them; the format is told by content. Exit code 0: no errors; 1: errors; 2: a file could not be read.
     """
     from prefdata.outputs import rendered
-    from prefdata.rangeworker import TokenLimit
     from prefdata.rules.length import Ratio
+    from prefdata.rules.tokens import TokenLimit
     from prefdata.validate import ALL, KEPT, Options, validate
 
     if not config.paths:

@@ -8,6 +8,8 @@ judged wrongly by a few tokens.
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from prefdata import images
 from prefdata.errors import PrefdataError
 from prefdata.findings import Hit
@@ -18,14 +20,27 @@ from prefdata.tiling import TOKENS_PER_TILE, internvl_tiles
 _AROUND_A_TURN = 5
 
 
+class TokenLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows may have so many tokens of a tokenizer, with images of so many tiles at most."""
+
+    tokenizer: str
+    limit: int
+    tiles: int = 12
+
+
+def token_check(limit: TokenLimit | None, root: Path | None, base: Path) -> "TokenCheck | None":
+    """The rule for a limit; the tokenizer is loaded only where one was given."""
+    return TokenCheck(limit, root, base) if limit is not None else None
+
+
 class TokenCheck:
     """Counts tokens of rows against a limit."""
 
-    def __init__(self, tokenizer: str, limit: int, tiles: int, root: Path | None, base: Path) -> None:
+    def __init__(self, limit: TokenLimit, root: Path | None, base: Path) -> None:
         from prefdata.stats.tokens import counter
 
-        self._count = counter(tokenizer)
-        self._limit, self._most = limit, tiles
+        self._count = counter(limit.tokenizer)
+        self._limit, self._most = limit.limit, limit.tiles
         self._root, self._base = root, base
         self._known: dict[str, int] = {}
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import load
-from prefdata.rangeworker import TokenLimit
 from prefdata.rules.length import Ratio
+from prefdata.rules.tokens import TokenLimit
 from prefdata.validate import Options, Report, validate
 
 GOOD = b'{"question":"Q?","chosen":"a","rejected":"b"}\n'
