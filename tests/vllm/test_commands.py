@@ -105,7 +105,9 @@ def test_ctrl_c_leaves_no_process_and_loses_nothing(smollm2: Path, tmp_path: Pat
     finished = sum(len(rows_of(part)) for part in out.rglob("parts/*.jsonl"))
     assert 0 < finished < len(QUESTIONS)
     done = run(*arguments)
-    assert done.returncode == 0, done.stderr
+    # So small a model may make no pair, which is an exit code of its own; what counts here is that nothing is missing.
+    made = only(out, "pairs.jsonl").stat().st_size > 0
+    assert done.returncode == (0 if made else 1), done.stderr
     samples = rows_of(only(out, "samples.jsonl"))
     assert len(samples) == 4 * len(QUESTIONS)
     assert {str(row["question_orig"]) for row in samples} == {row["question"] for row in QUESTIONS}
