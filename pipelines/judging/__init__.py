@@ -48,6 +48,7 @@ _AS_GIVEN: Final = (
     "llm",
 )  # options or the reference's looks never turn these into another type
 _MAX_ANSWER: Final = 20_000
+_KINDEST: Final[dict[Outcome, int]] = {"correct": 0, "undecided": 1, "wrong": 2}
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def judge(
     Never raises on any text; an unknown `answer_type` is a user error.
     """
     ask = Ask(response, tuple(gold), answer_type, question, tuple(options), finish_reason)
-    return judge_all([ask], anchored=anchored, tolerance=tolerance, algebra=algebra)[0]
+    return judge_all((ask,), anchored=anchored, tolerance=tolerance, algebra=algebra)[0]
 
 
 def judge_all(
@@ -139,32 +140,33 @@ def _best(
     """(decision, reference form, kind) of the form that is kindest to the answer."""
     if ask.answer_type == "vqa":
         return vqa.judge(answer, forms, ask.question), Counter(forms).most_common(1)[0][0], "vqa"
+    listed = options_of(ask)
     best: tuple[int, Decision, str, str] | None = None
-    for form in dict.fromkeys(forms):
-        kind = kind_for(ask, form)
-        decision = outside.look(
-            answer, form, kind, tolerance, _decide(answer, form, *_context(ask, kind, tolerance))
-        )
-        rank = ("correct", "undecided", "wrong").index(decision.outcome)
+    for form in dict.fromkeys(forms) if len(forms) > 1 else forms:
+        kind = kind_for(ask, form, listed)
+        decision = _decide(answer, form, kind, ask.question, listed, tolerance)
+        if decision.outcome == "undecided":
+            decision = outside.look(answer, form, kind, tolerance, decision)
+        rank = _KINDEST[decision.outcome]
+        if rank == 0:
+            return decision, form, kind
         if best is None or rank < best[0]:
             best = (rank, decision, form, kind)
-        if rank == 0:
-            break
     assert best is not None
     return best[1:]
 
 
-def kind_for(ask: Ask, form: str) -> str:
-    """As what the answer is compared with this form."""
-    listed = choice.options_in(ask.question) or ask.options
+def options_of(ask: Ask) -> tuple[str, ...]:
+    """The options that the question lists, else the row's own."""
+    return choice.options_in(ask.question) or ask.options
+
+
+def kind_for(ask: Ask, form: str, listed: tuple[str, ...]) -> str:
+    """As what the answer is compared with this form, the options being those listed."""
     own = ask.answer_type == "auto" or (
         listed and ask.answer_type not in _AS_GIVEN and choice.letters_of(form, listed)
     )
     return kind_of(form, listed) if own else ask.answer_type
-
-
-def _context(ask: Ask, kind: str, tolerance: Tolerance) -> tuple[str, str, tuple[str, ...], Tolerance]:
-    return kind, ask.question, choice.options_in(ask.question) or ask.options, tolerance
 
 
 @lru_cache(maxsize=262_144)
@@ -177,9 +179,9 @@ def _decide(
     tolerance: Tolerance,
 ) -> Decision:
     """One extracted answer against one form. Remembered: samples of one question share few distinct answers."""
-    *_, last = (
-        said for _, said in steps(answer, gold, kind, question, options, tolerance) if said is not None
-    )
+    for _, said in steps(answer, gold, kind, question, options, tolerance):
+        if said is not None:
+            last = said
     return last
 
 

@@ -26,8 +26,13 @@ _LEADING: Final = re.compile(
 )
 _INLINE: Final = re.compile(r"[(（]([A-Za-z])[)）]")
 _NAMED: Final = re.compile(r"\b(?:option|choice)\s+\(?([A-Z])\)?(?![\w'])", re.IGNORECASE)
+_FIRST_LISTED: Final = re.compile(r"A[).:：、）]")
+_MOST_BLANKS: Final = 40
+_BLANKS: Final = re.compile(
+    rf"[^\S\n]{{{_MOST_BLANKS},}}"
+)  # what follows would look through them again and again
 _LISTED: Final = re.compile(
-    r"(?:^|\n|(?<=\s))\s*(?:[(（]([A-Z])[)）]|([A-Z])[.):：、])[ \t]*"
+    r"(?<!\S)(?:[(（]([A-Z])[)）]|([A-Z])[.):：、])[ \t]*"
     r"(.*?)(?=\s*(?:\n|$)|\s+[(（][A-Z][)）]|\s+[A-Z][.):：、]\s)"
 )
 _MAX_SENTENCE: Final = 600
@@ -36,9 +41,11 @@ _MAX_SENTENCE: Final = 600
 @lru_cache(maxsize=4096)
 def options_in(question: str) -> tuple[str, ...]:
     """The options that a question lists as (A)... (B)... or A. ... B. ..., in order; () where it lists none."""
+    if not _FIRST_LISTED.search(question):
+        return ()
     best: list[str] = []
     run: list[str] = []
-    for match in _LISTED.finditer(question[:20_000]):
+    for match in _LISTED.finditer(_BLANKS.sub(" " * _MOST_BLANKS, question[:20_000])):
         letter = match[1] or match[2]
         if letter == "A":
             run = [match[3].strip()]

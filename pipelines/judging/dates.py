@@ -14,6 +14,7 @@ _MONTH: Final = (
 )
 _DAY: Final = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR: Final = r"(?P<year>1\d{3}|20\d{2})(?!\d)"
+_DIGIT: Final = re.compile(r"\d")  # every form has one
 _FORMS: Final = (
     re.compile(rf"(?<!\w){_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", re.IGNORECASE),
     re.compile(rf"(?<!\w){_MONTH}\s+{_DAY}(?!\d)(?:\s*,?\s*{_YEAR})?", re.IGNORECASE),
@@ -38,10 +39,20 @@ def dates_in(text: str) -> tuple[Date, ...]:
 
 def says(text: str, gold: str) -> bool:
     """Whether `gold` is nothing but a date and `text` names it, every part that the reference gives."""
-    if len(gold.split()) > 4 or not any(form.fullmatch(gold.strip().rstrip(".")) for form in _FORMS):
-        return False
-    wanted = max(dates_in(gold), key=lambda date: sum(part is not None for part in date), default=None)
+    wanted = _date(gold)
     return wanted is not None and any(
         all(part is None or part == other for part, other in zip(wanted, date, strict=True))
         for date in dates_in(text)
     )
+
+
+@lru_cache(maxsize=4096)
+def _date(gold: str) -> Date | None:
+    """The date that a reference is and nothing else."""
+    if (
+        not _DIGIT.search(gold)
+        or len(gold.split()) > 4
+        or not any(form.fullmatch(gold.strip().rstrip(".")) for form in _FORMS)
+    ):
+        return None
+    return max(dates_in(gold), key=lambda date: sum(part is not None for part in date), default=None)

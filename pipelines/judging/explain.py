@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipelines.judging import Ask, judge_all, kind_for, steps
-from pipelines.judging.choice import options_in
+from pipelines.judging import Ask, judge_all, kind_for, options_of, steps
 from pipelines.judging.extract import extract
 from pipelines.judging.maths import canonical
 from pipelines.judging.normalise import plain, words
@@ -44,7 +43,7 @@ def explain(
     yield (
         f"  answer      {_short(found.text)} at {found.start}-{found.end}, {_HOW.get(found.how, found.how)}{ended}"
     )
-    listed = options_in(ask.question) or ask.options
+    listed = options_of(ask)
     if listed:
         yield f"  options     {_short(' | '.join(listed))}"
     if ask.answer_type == "vqa":
@@ -52,13 +51,13 @@ def explain(
         yield f"  compared    {_short(final.normalised or '')}"
         return
     for form in dict.fromkeys(form for form in ask.gold if form.strip()):
-        kind = kind_for(ask, form)
+        kind = kind_for(ask, form, listed)
         yield f"  reference   {_short(form)} as {kind}" + (
             " (read off the reference)" if ask.answer_type == "auto" else ""
         )
         answer = found.text[:_LONGEST]
         yield f"  compared    {_forms(answer, kind)} with {_forms(form, kind)}"
-        for name, said in steps(answer, form, kind, ask.question, tuple(listed), tolerance):
+        for name, said in steps(answer, form, kind, ask.question, listed, tolerance):
             yield f"    {name:10}  {_said(said)}"
     if final.rule in ("math-verify", "regex", "llm"):
         yield f"    {final.rule:10}  {final.outcome}{reason}: {_short(final.normalised or '')}"

@@ -53,16 +53,21 @@ def extract(response: str, bare: bool = False) -> Extraction | None:
     thought = response.rfind("</think>")
     if thought >= 0:
         begin = thought + len("</think>")
-    elif response.lstrip().startswith("<think>"):
+    elif "<think>" in response and response.lstrip().startswith("<think>"):
         return None
     begin = max(begin, len(response) - _WINDOW)  # the last answer is near the end; a bound on hostile lengths
-    strong = [found for found in (_box(response, begin), _tag(response, begin)) if found is not None]
-    marked = _after(_MARKER, "marker", response, begin)
-    if marked is not None:
-        strong.append(marked)
-    if strong:
-        return max(strong, key=lambda found: found.start)
-    sentence = _after(_SENTENCE, "sentence", response, begin)
+    named = (
+        "nswer" in response or "ANSWER" in response or "答案" in response
+    )  # as in each match of both patterns
+    strong = (
+        _box(response, begin) if "box" in response else None,
+        _tag(response, begin) if named else None,
+        _after(_MARKER, "marker", response, begin) if named else None,
+    )
+    if any(strong):
+        return max(filter(None, strong), key=lambda found: found.start)
+    said = named or "####" in response or "A:" in response
+    sentence = _after(_SENTENCE, "sentence", response, begin) if said else None
     if sentence is not None:
         return sentence
     rest = response[begin:].strip()
@@ -138,6 +143,8 @@ def _after(pattern: re.Pattern[str], how: str, response: str, begin: int) -> Ext
 
 def _bold(response: str, begin: int) -> Extraction | None:
     """The last short bold text that is not a heading."""
+    if "**" not in response and "\\textbf" not in response:
+        return None
     for match in reversed(list(_BOLD.finditer(response, begin))):
         group = 1 if match[1] is not None else 2
         text = match[group].strip()

@@ -18,22 +18,17 @@ _CHARACTERS: Final = str.maketrans(
 )
 _WRAPPERS: Final = (("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("`", "`"),
                     ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("「", "」"))  # fmt: skip
+_FIRST: Final = frozenset(opening[0] for opening, _ in _WRAPPERS)
+_LAST: Final = frozenset("。;；.}").union(closing[-1] for _, closing in _WRAPPERS)
 _COMMAND: Final = re.compile(
     r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm|textit|mbox|bm|boldsymbol|mathit)\s*\{([^{}]*)\}"
 )
-_SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"(?<!\w)[-+]?[$€£¥]?\d+(?:\.\d+)?(?!\w)%?|[^\W_]+(?:(?<=\d)\.\d\w*)?")
+_DIGIT: Final = re.compile(r"\d")
+_ASCII_WORDS: Final = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
+_MAY_OPERATE: Final = re.compile(r"[-+*/^=<>≤≥!]")
 _OPERATOR: Final = re.compile(r"[+*/^=<>≤≥]|(?<=\d)!|(?<=[\w)])-(?=\d)")
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_ARTICLES: Final = frozenset(("a", "an", "the"))
-_SPELLING: Final = {
-    "gray": "grey",
-    "color": "colour",
-    "center": "centre",
-    "meter": "metre",
-    "liter": "litre",
-    "theater": "theatre",
-}
 _LONG: Final = 4096
 
 _ONES: Final = (
@@ -57,31 +52,47 @@ _ONES: Final = (
 UNITS: Final = {word: number for number, word in enumerate(_ONES)}
 _DECADES: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 TENS: Final = {word: number for number, word in zip(range(20, 100, 10), _DECADES, strict=True)}
+_SPELLING: Final = (
+    dict.fromkeys(("a", "an", "the"), "")
+    | {word: str(number) for word, number in (UNITS | TENS).items()}
+    | {
+        "gray": "grey",
+        "color": "colour",
+        "center": "centre",
+        "meter": "metre",
+        "liter": "litre",
+        "theater": "theatre",
+    }
+)
 
 
 def unwrap(text: str) -> str:
     """Take off what only presents an answer: blanks, Markdown, maths delimiters, quotes, a full stop at the end."""
     text = text.strip()
     for _ in range(8):
+        if not text or (text[-1] not in _LAST and "**" not in text):
+            break
         before = text
-        text = text.strip().rstrip("。;；").strip()
+        text = text.rstrip("。;；").strip()
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1].rstrip()
-        for opening, closing in _WRAPPERS:
-            if (
-                len(text) > len(opening) + len(closing)
-                and text.startswith(opening)
-                and text.endswith(closing)
-            ):
-                inner = text[len(opening) : -len(closing)]
-                if opening not in inner:
-                    text = inner
+        if text and text[0] in _FIRST:
+            for opening, closing in _WRAPPERS:
+                if (
+                    len(text) > len(opening) + len(closing)
+                    and text.startswith(opening)
+                    and text.endswith(closing)
+                ):
+                    inner = text[len(opening) : -len(closing)]
+                    if opening not in inner:
+                        text = inner
         if text.count("**") == 1:
-            text = text.replace("**", "").strip()
-        if match := _COMMAND.fullmatch(text):
+            text = text.replace("**", "")
+        if text and text[0] == "\\" and (match := _COMMAND.fullmatch(text)):
             text = match[1]
         if text == before:
             break
+        text = text.strip()
     return text
 
 
@@ -90,7 +101,7 @@ def plain(text: str) -> str:
     """One spelling for text that is the same but for case, width, dashes and blanks. Signs and operators stay."""
     if not text.isascii():
         text = _folded(text)
-    return _SPACE.sub(" ", unwrap(text)).casefold().strip()
+    return " ".join(unwrap(text).split()).casefold()
 
 
 def _folded(text: str) -> str:
@@ -114,22 +125,37 @@ def words(text: str) -> tuple[str, ...]:
     A minus, a decimal point, a percent or currency sign belongs to its number and stays.
     """
     text = without_accents(plain(text)).replace("&", " and ").replace("'", "")
-    found = [
-        _SPELLING.get(word, word) for word in _WORD.findall(_THOUSANDS.sub("", text)) if word not in _ARTICLES
-    ]
-    return tuple(str(UNITS[w]) if w in UNITS else str(TENS[w]) if w in TENS else w for w in found)
+    if text.isascii() and not _DIGIT.search(text):
+        found = text.translate(_ASCII_WORDS).split()
+    else:
+        found = []
+        for part in (_THOUSANDS.sub("", text) if "," in text else text).split():
+            if part.isalpha():
+                found.append(part)
+            else:
+                found += _WORD.findall(part)
+    return tuple(filter(None, map(_SPELLING.get, found, found)))
+
+
+@lru_cache(maxsize=65536)
+def spaced(text: str) -> str:
+    """The words with a blank before, between and after: one text says another where its `spaced` holds the other's."""
+    return f" {' '.join(words(text))} "
 
 
 @lru_cache(maxsize=65536)
 def operators(text: str) -> str:
     """The operators of a text in order: two answers with other operators are never the same text."""
-    return "".join(_OPERATOR.findall(_SPACE.sub("", plain(text))))
+    text = plain(text)
+    return "".join(_OPERATOR.findall(text.replace(" ", ""))) if _MAY_OPERATE.search(text) else ""
 
 
 def contains(haystack: tuple[str, ...], needle: tuple[str, ...]) -> bool:
     """Whether the words of `needle` stand in `haystack` next to one another, on word boundaries."""
     size = len(needle)
-    return bool(size) and any(haystack[i : i + size] == needle for i in range(len(haystack) - size + 1))
+    if not size or needle[0] not in haystack:
+        return False
+    return any(haystack[i : i + size] == needle for i in range(len(haystack) - size + 1))
 
 
 def similarity(a: str, b: str) -> float:

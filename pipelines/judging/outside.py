@@ -63,15 +63,16 @@ class Outside:
 
     def answer(self) -> bool:
         """Have everything noted answered; whether there was anything."""
+        if not self._todo:
+            return False
         for kind in ("symbolic", "regex"):
             tasks = [task for task in self._todo if task.kind == kind]
             if tasks:
                 if len(_remembered) + len(tasks) > _MOST_REMEMBERED:
                     _remembered.clear()
                 _remembered.update(zip(tasks, shared(kind).run(tasks), strict=True))
-        anything = bool(self._todo)
         self._todo.clear()
-        return anything
+        return True
 
     def _found(self, task: Task) -> Found | None:
         found = _remembered.get(task)

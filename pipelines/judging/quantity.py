@@ -53,6 +53,7 @@ _LATEX: Final = (
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\(?=[%$&#])"), ""),
 )
+_DIGIT: Final = re.compile(r"\d")
 _SPECIAL: Final = re.compile(r"[\\~×·°º{]")
 _QUALIFIER: Final = re.compile(
     r"^(?:(?:about|around|approximately|approx\.?|roughly|nearly|exactly|only|just|a total of|in total"
@@ -96,7 +97,7 @@ def tidy(text: str) -> str:
         for pattern, replacement in _LATEX:
             text = pattern.sub(replacement, text)
     text = plain(text.replace("$", " ") if text.count("$") % 2 == 0 and "\\" in text else text)
-    return re.sub(r"^\{(.*)\}$", r"\1", text)
+    return text[1:-1] if text[:1] == "{" and text[-1] == "}" and len(text) > 1 else text
 
 
 @lru_cache(maxsize=65536)
@@ -105,8 +106,11 @@ def quantity(text: str) -> Quantity | None:
     if len(text) > _MAX_TEXT:
         return None
     text = tidy(text)
-    text = _QUALIFIER.sub("", _ASSIGNED.sub("", text))
-    match = _NUMBER.match(text)
+    if "=" in text or "≈" in text:
+        text = _ASSIGNED.sub("", text)
+    if qualifier := _QUALIFIER.match(text):
+        text = text[qualifier.end() :]
+    match = _NUMBER.match(text) if _DIGIT.search(text) else None
     if (
         match is None
         or not any(match[name] for name in ("whole", "top", "digits", "decimals"))
@@ -179,6 +183,9 @@ def in_base_units(quantity: Quantity) -> tuple[str, Fraction] | None:
 
 def _worded(text: str) -> Quantity | None:
     """`twenty-five`, `one hundred and two`, `two apples`."""
+    first = text.split(" ", 1)[0].split("-", 1)[0]
+    if first not in UNITS and first not in TENS:
+        return None
     total, group, used = 0, 0, 0
     tokens = re.split(r"[ -]+", text)
     for token in tokens:

@@ -6,10 +6,11 @@ share no more letters than `sofa` and `hippopotamus`, and two names may both be 
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from pipelines.judging.dates import says
-from pipelines.judging.normalise import contains, operators, plain, similarity, words
+from pipelines.judging.normalise import operators, plain, similarity, spaced, words
 from pipelines.judging.number import compare
 from pipelines.judging.quantity import quantity
 from pipelines.judging.verdict import Decision
@@ -40,6 +41,8 @@ _CLASSES: Final = tuple(
         "solid liquid gas",
     )
 )
+_CLASSED: Final = frozenset(word for known in _CLASSES for word in known)
+_DENIAL_PARTS: Final = ("not", "n't", "never", "neither", "nor", "unlike", "rather than", "instead of")
 _DENIAL: Final = re.compile(
     r"\b(?:not|never|neither|nor|isn't|wasn't|aren't|weren't|doesn't|didn't|cannot|can't|unlike"
     r"|rather than|instead of)\b"
@@ -51,12 +54,14 @@ _ATTACHING: Final = frozenset(
 _STATEMENT_WORDS: Final = 80
 _NEAR: Final = 0.85
 _PLURAL: Final = 4  # `gas` is not the singular of `gass`, nor `as` of `ass`
+_PLURALS: Final = re.compile(r"(?<=[^ ]{3}[^ s])s(?= )")
 
 
 def judge(text: str, gold: str, question: str = "") -> Decision:
     """Compare a text answer with one reference form."""
     mine, theirs = words(text), words(gold)
-    shown = " ".join(mine)[:200]
+    said, meant = spaced(text), spaced(gold)
+    shown = said[1:-1][:200]
     if not theirs or (operators(gold) and operators(text) != operators(gold)):
         equal = plain(text) == plain(gold)
         return (
@@ -64,52 +69,63 @@ def judge(text: str, gold: str, question: str = "") -> Decision:
             if equal
             else Decision("undecided", "text", shown, "nomatch")
         )
-    if mine == theirs or "".join(mine) == "".join(theirs):
+    letters_alike = len(said) - len(mine) == len(meant) - len(theirs)
+    if letters_alike and said.replace(" ", "") == meant.replace(" ", ""):
         return Decision("correct", "text-equal", shown)
     found = _numbers(text, gold)
     if found is not None:
         return found
-    if len(mine) <= _STATEMENT_WORDS and (
-        contains(mine, theirs) or contains(_singular(mine), _singular(theirs))
-    ):
-        if _asked(theirs, question):
+    short = len(mine) <= _STATEMENT_WORDS
+    if short and (meant in said or _says_singular(said, meant)):
+        if _asked(meant, question):
             return Decision("undecided", "text-contains", shown, reason="nomatch")
-        if _DENIAL.search(plain(text)) and len(mine) > len(theirs) + 2:
+        if len(mine) > len(theirs) + 2 and _denies(text):
             return Decision("undecided", "text-contains", shown, reason="conflict")
         return Decision("correct", "text-contains", shown)
-    if _nearly(mine, theirs):
+    if len(mine) == len(theirs) and _nearly(said[1:-1], meant[1:-1]):
         return Decision("correct", "text-near", shown)
-    if len(mine) <= _STATEMENT_WORDS and not _DENIAL.search(plain(text)) and not _asked(theirs, question):
-        if says(text, gold):
-            return Decision("correct", "text-date", shown)
-        if contains(mine, _core(theirs)) and len(_core(theirs)) < len(theirs):
-            return Decision("correct", "text-core", shown)
-        if _is_name(gold) and len(theirs) >= _FULL_NAME and contains(mine, (theirs[0], theirs[-1])):
-            return Decision("correct", "text-name", shown)
+    rule = _part_said(text, gold) if short else None
+    if rule and not _denies(text) and not _asked(meant, question):
+        return Decision("correct", rule, shown)
     return _contradiction(mine, theirs, shown)
 
 
 def _numbers(text: str, gold: str) -> Decision | None:
     """Both sides are numbers as a whole: the number judge knows more about them."""
-    a, b = quantity(text), quantity(gold)
+    b = quantity(gold)
+    a = quantity(text) if b is not None else None
     if a is None or b is None:
         return None
     found = compare(a, b)
     return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
 
 
-def _singular(found: tuple[str, ...]) -> tuple[str, ...]:
+def _says_singular(said: str, meant: str) -> bool:
+    """Whether the reference is said, one plural being as good as its singular."""
+    needle = _singular(meant)
+    first = needle[: needle.index(" ", 1)]
+    return (first + " " in said or first + "s " in said) and needle in _singular(said)
+
+
+@lru_cache(maxsize=4096)
+def _singular(said: str) -> str:
     """Words without the ending of a plural: the `Uralic language` family are `Uralic languages`."""
-    return tuple(
-        word[:-1] if len(word) > _PLURAL and word.endswith("s") and not word.endswith("ss") else word
-        for word in found
-    )
+    return _PLURALS.sub("", said)
 
 
-def _core(found: tuple[str, ...]) -> tuple[str, ...]:
-    """Without leading words that only attach the answer to its question: `in`, `at`, `about`, ..."""
-    start = next((i for i, word in enumerate(found) if word not in _ATTACHING), 0)
-    return found[start:]
+def _part_said(text: str, gold: str) -> str | None:
+    """The rule by which a statement says the reference though not word by word."""
+    if says(text, gold):
+        return "text-date"
+    said, theirs = spaced(text), words(gold)
+    if theirs[0] in _ATTACHING:
+        # `in`, `at`, `about`, ... only attach the answer to its question.
+        start = next((i for i, word in enumerate(theirs) if word not in _ATTACHING), len(theirs))
+        if start < len(theirs) and f" {' '.join(theirs[start:])} " in said:
+            return "text-core"
+    if len(theirs) >= _FULL_NAME and f" {theirs[0]} {theirs[-1]} " in said and _is_name(gold):
+        return "text-name"
+    return None
 
 
 def _is_name(gold: str) -> bool:
@@ -117,26 +133,33 @@ def _is_name(gold: str) -> bool:
     return all(word[:1].isupper() and word.replace(".", "").isalpha() for word in gold.split())
 
 
-def _asked(theirs: tuple[str, ...], question: str) -> bool:
+def _denies(text: str) -> bool:
+    said = plain(text)
+    return any(part in said for part in _DENIAL_PARTS) and bool(_DENIAL.search(said))
+
+
+def _asked(meant: str, question: str) -> bool:
     """Whether the question already says the reference (`Michigan or Ohio State?`): saying it again proves nothing."""
-    return bool(question) and contains(words(question), theirs)
+    return bool(question) and meant in spaced(question)
 
 
-def _nearly(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+def _nearly(a: str, b: str) -> bool:
     """A plural or a slip of one letter in a long word; digits must agree."""
-    a, b = " ".join(mine), " ".join(theirs)
-    if any(c.isdigit() for c in a + b):
+    if any(map(str.isdigit, a + b)):
         return False
     short, long = sorted((a, b), key=len)
     if len(short) >= _PLURAL and long in (short + "s", short + "es", short[:-1] + "ies"):
         return True
-    return (
-        len(mine) == len(theirs) and len(b) >= 8 and a[:1] == b[:1] and similarity(a[:200], b[:200]) >= _NEAR
-    )
+    return len(b) >= 8 and a[:1] == b[:1] and similarity(a[:200], b[:200]) >= _NEAR
 
 
 def _contradiction(mine: tuple[str, ...], theirs: tuple[str, ...], shown: str) -> Decision:
-    if mine and len(mine) <= 3 and len(theirs) <= 3 and not any(word[0].isdigit() for word in mine + theirs):
+    if (
+        len(mine) <= 3
+        and len(theirs) <= 3
+        and not (_CLASSED.isdisjoint(mine) or _CLASSED.isdisjoint(theirs))
+        and not any(word[0].isdigit() for word in mine + theirs)
+    ):
         for known in _CLASSES:
             a, b = {known[w] for w in mine if w in known}, {known[w] for w in theirs if w in known}
             if len(a) == len(b) == 1 and a != b and len(mine) == len(theirs):
