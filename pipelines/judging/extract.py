@@ -7,6 +7,7 @@ one. Only `bare=True`, meant for predictions that were never asked for a marker,
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -123,12 +124,23 @@ def _tag(response: str, begin: int) -> Extraction | None:
     return Extraction(nested.text if nested else inside, start, closing, "tag")
 
 
+def _from_the_end(pattern: re.Pattern[str], response: str, begin: int) -> Iterator[re.Match[str]]:
+    """Matches of `_MARKER` or `_SENTENCE`, the last first; from where the last one may be, then those before it."""
+    last = response.rfind("nswer", begin) - 1
+    last = max(last, response.rfind("ANSWER", begin), response.rfind("答案", begin), begin)
+    if pattern is _SENTENCE:
+        line = max(response.rfind("####", begin), response.rfind("A:", begin))
+        last = max(last, response.rfind("\n", begin, line) if line >= 0 else begin)
+    yield from reversed(list(pattern.finditer(response, last)))
+    before = (match for match in pattern.finditer(response, begin) if match.start() < last)
+    yield from reversed(list(before))
+
+
 def _after(pattern: re.Pattern[str], how: str, response: str, begin: int) -> Extraction | None:
     """What follows the last marker that is followed by something: the rest of its line, or the next full line."""
-    for match in reversed(list(pattern.finditer(response, begin))):
-        lines = response[match.end() :].split("\n")
+    for match in _from_the_end(pattern, response, begin):
         start = match.end()
-        for line in lines[:3]:
+        for line in response[start:].split("\n", 3)[:3]:
             text = _TAIL.sub("", _LEAD.sub("", line.strip().strip("*_ ").strip(), count=1))
             if text.strip("*_$ :：.") and _PLACEHOLDER not in text and not _OPEN_BOX.match(text):
                 text = text.strip().strip("*").strip()

@@ -5,6 +5,7 @@ What these rules do not understand (matrices, functions as answers, words in for
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -17,19 +18,19 @@ from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
 
 _RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
-_RELATIONS: Final = (
-    *(
-        (r"\leqslant", "<="),
-        (r"\geqslant", ">="),
-        (r"\leq", "<="),
-        (r"\geq", ">="),
-        (r"\le ", "<="),
-        (r"\ge ", ">="),
-    ),
-    *((r"\lt", "<"), (r"\gt", ">"), (r"\neq", "!="), ("≤", "<="), ("≥", ">="), ("≠", "!=")),
-)
+_ASCII: Final = {
+    **{r"\leqslant": "<=", r"\geqslant": ">=", r"\leq": "<=", r"\geq": ">=", r"\le ": "<=", r"\ge ": ">="},
+    **{r"\lt": "<", r"\gt": ">", r"\neq": "!=", "≤": "<=", "≥": ">=", "≠": "!="},
+    **{r"\{": "{", r"\}": "}", "\\ ": " "},
+}
+_NOT_ASCII: Final = re.compile("|".join(map(re.escape, _ASCII)))
 _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _LABEL: Final = re.compile(r"^\\?[A-Za-z](?:_\{?\w+\}?|\([A-Za-z]\)|'+)?\s*(?:=|\\in\b|∈)\s*(?![=<>])")
+_LABELS: Final = re.compile(r"^\([A-Za-z](?:,\s*[A-Za-z])*\)\s*=\s*")
+_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))(?!\s)")
+_SPACES: Final = re.compile(r"\s+|\\(?:displaystyle|limits|quad|qquad)\b")
+_SPACED_NUMBERS: Final = re.compile(r"-?\d+(?: +-?\d+)+")
+_BRACKETS: Final = str.maketrans("（）【】，", "()[],")
 _FUNCTION: Final = re.compile(r"^[A-Za-z]\(([A-Za-z])\)\s*=")
 _MATRIX: Final = re.compile(
     r"\\(begin|end)\{[pbvV]?(?:small)?matrix\}|\\(?:left|right)[\[\]()](?=\\|$)|\\(begin|end)\{array\}(?:\{[clr|]*\})?"
@@ -130,7 +131,7 @@ def _relations(mine: tuple[str, str, str], theirs: tuple[str, str, str], shown: 
 
 
 def _lists(
-    mine: tuple[str, list[str]], theirs: tuple[str, list[str]], shown: str, tolerance: Tolerance
+    mine: tuple[str, tuple[str, ...]], theirs: tuple[str, tuple[str, ...]], shown: str, tolerance: Tolerance
 ) -> Decision:
     """Item by item; in any order unless both are in round or square brackets, where the order and the ends count."""
     (ends, items), (gold_ends, golds) = mine, theirs
@@ -156,7 +157,7 @@ def _lists(
     return Decision("undecided", "maths-list", shown, reason="nomatch")
 
 
-def _any_order(items: list[str], golds: list[str], tolerance: Tolerance) -> list[Outcome]:
+def _any_order(items: Sequence[str], golds: Sequence[str], tolerance: Tolerance) -> list[Outcome]:
     left = list(golds)
     outcomes: list[Outcome] = []
     for item in items:
@@ -172,7 +173,7 @@ def _any_order(items: list[str], golds: list[str], tolerance: Tolerance) -> list
 @lru_cache(maxsize=65536)
 def canonical(text: str) -> str:
     """One spelling without blanks: fractions, brackets, relations and text commands written one way."""
-    return re.sub(r"\s+|\\(?:displaystyle|limits|quad|qquad)\b", "", tidy(_ascii(unwrap(text)))).rstrip(".,")
+    return _SPACES.sub("", tidy(_ascii(unwrap(text)))).rstrip(".,")
 
 
 def _unlabelled(text: str) -> str:
@@ -180,11 +181,12 @@ def _unlabelled(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    for old, new in _RELATIONS:
-        text = text.replace(old, new)
-    return text.replace("\\{", "{").replace("\\}", "}").replace("\\ ", " ")
+    if text.isascii() and "\\" not in text:
+        return text
+    return _NOT_ASCII.sub(lambda found: _ASCII[found[0]], text)
 
 
+@lru_cache(maxsize=65536)
 def _relation(text: str) -> tuple[str, str, str] | None:
     """(left, sign, right) of a single relation that is more than a label such as `x = 5`."""
     text = _ascii(text)
@@ -195,31 +197,31 @@ def _relation(text: str) -> tuple[str, str, str] | None:
     return text[: signs[0].start()], sign, text[signs[0].end() :]
 
 
-def _items(text: str) -> tuple[str, list[str]]:
+@lru_cache(maxsize=65536)
+def _items(text: str) -> tuple[str, tuple[str, ...]]:
     """(outer brackets, items) of a list, tuple, set or interval; one item for anything else."""
     text = _ascii(unwrap(text)).replace("\\left", "").replace("\\right", "").replace("$", " ")
     text = _LABEL.sub("", plain_brackets(text))
-    text = re.sub(r"^\([A-Za-z](?:,\s*[A-Za-z])*\)\s*=\s*", "", text)
+    text = _LABELS.sub("", text)
     ends = ""
     while len(text) > 2 and text[0] in "([{" and text[-1] in ")]}" and _spans(text):
         ends, text = (text[0] + text[-1], text[1:-1].strip())
         if "," in text or ends != "()":
             break
     if "\\pm" in text and text.count("\\pm") == 1 and "," not in text:
-        return "{}", [text.replace("\\pm", "+").lstrip("+ "), text.replace("\\pm", "-")]
-    parts = _split(
-        re.sub(r"(?<=\d),(?=\d{3}(?!\d))(?!\s)", "", text) if quantity(text) else _AND.sub(",", text)
-    )
+        return "{}", (text.replace("\\pm", "+").lstrip("+ "), text.replace("\\pm", "-"))
+    parts = _split(_THOUSANDS.sub("", text) if quantity(text) else _AND.sub(",", text))
     if len(parts) > _MAX_ITEMS:
-        return ends, [text]
-    if len(parts) == 1 and re.fullmatch(r"-?\d+(?: +-?\d+)+", parts[0]):
+        return ends, (text,)
+    if len(parts) == 1 and _SPACED_NUMBERS.fullmatch(parts[0]):
         parts = parts[0].split()
-    return ("{}" if ends == "{}" or not ends else ends), parts
+    return ("{}" if ends == "{}" or not ends else ends), tuple(parts)
 
 
 def plain_brackets(text: str) -> str:
     """Full-width brackets and commas as ASCII."""
-    return text.strip().translate(str.maketrans("（）【】，", "()[],"))
+    text = text.strip()
+    return text if text.isascii() else text.translate(_BRACKETS)
 
 
 def _spans(text: str) -> bool:

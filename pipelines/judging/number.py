@@ -123,6 +123,8 @@ def same_value(mine: Fraction, decimals: int, reference: Quantity, tolerance: To
         and abs(mine - theirs) * 10**decimals * 2 <= 1
     ):
         return True  # the reference is a fraction, the answer its decimals
+    if tolerance == EXACT:
+        return False
     gap = abs(mine - theirs)
     return gap <= Fraction(tolerance.absolute) or (
         theirs != 0 and gap <= abs(theirs) * Fraction(tolerance.relative)

@@ -40,18 +40,22 @@ _UNIT: Final = {
     for name, size in units.items()
 }
 
-_LATEX: Final = (
-    (re.compile(r",\\!\s*(?=\d{3})"), ","),
-    (re.compile(r"\\left|\\right|\\displaystyle|\\[!,;: ]|~"), " "),
-    (re.compile(r"\\[dtc]frac"), r"\\frac"),
-    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"(?<![\w}])(-?)\s*(\d+)\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}"), r"\1\2 \3/\4"),
-    (re.compile(r"\\frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}"), r"\1/\2"),
-    (re.compile(r"\\(?:text|textnormal|mathrm|mbox|textrm|rm|operatorname)\s*\{([^{}]{0,60})\}"), r" \1 "),
-    (re.compile(r"\\(?:times|cdot)|[×·]"), "*"),
-    (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°|º"), " degree "),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\(?=[%$&#])"), ""),
+_LATEX: Final = (  # what is in each text that the pattern matches, which is cheaper to look for
+    (r",\!", re.compile(r",\\!\s*(?=\d{3})"), ","),
+    ("", re.compile(r"\\left|\\right|\\displaystyle|\\[!,;: ]|~"), " "),
+    ("frac", re.compile(r"\\[dtc]frac"), r"\\frac"),
+    ("frac", re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
+    ("frac", re.compile(r"(?<![\w}])(-?)\s*(\d+)\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}"), r"\1\2 \3/\4"),
+    ("frac", re.compile(r"\\frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}"), r"\1/\2"),
+    (
+        "{",
+        re.compile(r"\\(?:text|textnormal|mathrm|mbox|textrm|rm|operatorname)\s*\{([^{}]{0,60})\}"),
+        r" \1 ",
+    ),
+    ("", re.compile(r"\\(?:times|cdot)|[×·]"), "*"),
+    ("", re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°|º"), " degree "),
+    ("{,}", re.compile(r"\{,\}"), ","),
+    ("\\", re.compile(r"\\(?=[%$&#])"), ""),
 )
 _DIGIT: Final = re.compile(r"\d")
 _SPECIAL: Final = re.compile(r"[\\~×·°º{]")
@@ -94,8 +98,9 @@ def tidy(text: str) -> str:
         text.replace("\x0crac", r"\frac").replace("\text{", r"\text{").replace("\x08oxed", r"\boxed")
     )  # escapes read twice
     if _SPECIAL.search(text):
-        for pattern, replacement in _LATEX:
-            text = pattern.sub(replacement, text)
+        for part, pattern, replacement in _LATEX:
+            if part in text:
+                text = pattern.sub(replacement, text)
     text = plain(text.replace("$", " ") if text.count("$") % 2 == 0 and "\\" in text else text)
     return text[1:-1] if text[:1] == "{" and text[-1] == "}" and len(text) > 1 else text
 
@@ -131,20 +136,25 @@ def quantity(text: str) -> Quantity | None:
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
-    parts = {name: found for name, found in match.groupdict().items() if found and name != "rest"}
-    if sum(len(part) for part in parts.values()) > _MAX_DIGITS:
+    if (
+        match.start("rest") - match.start() > _MAX_DIGITS
+        and sum(map(len, filter(None, match.groups()[:-1]))) > _MAX_DIGITS
+    ):
         return None
-    power = int(parts.get("power") or parts.get("exponent") or 0)
-    if abs(power) > _MAX_EXPONENT:
+    whole, above, below, top, bottom = match.group("whole", "above", "below", "top", "bottom")
+    if whole:
+        return int(whole) + Fraction(int(above), int(below)) if int(below) else None
+    if top:
+        divisor = Fraction(bottom)
+        return Fraction(top) / divisor if divisor else None
+    digits, decimals, power, exponent = match.group("digits", "decimals", "power", "exponent")
+    digits = (digits or "0").replace(",", "").replace(" ", "")
+    decimals = (decimals or ".")[1:]
+    ten = int(power or exponent or 0)
+    if abs(ten) > _MAX_EXPONENT:
         return None
-    if "whole" in parts:
-        below = int(parts["below"])
-        return int(parts["whole"]) + Fraction(int(parts["above"]), below) if below else None
-    if "top" in parts:
-        bottom = Fraction(parts["bottom"])
-        return Fraction(parts["top"]) / bottom if bottom else None
-    digits = re.sub(r"[ ,]", "", parts.get("digits", "0")) + parts.get("decimals", "")
-    return Fraction(digits.rstrip(".")) * Fraction(10) ** power
+    value = Fraction(int(digits + decimals), 10 ** len(decimals)) if decimals else Fraction(int(digits))
+    return value * Fraction(10) ** ten if ten else value
 
 
 def _with_rest(value: Fraction, decimals: int, symbol: str, rest: str) -> Quantity | None:
