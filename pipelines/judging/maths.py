@@ -19,9 +19,21 @@ from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
 
 _RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
 _ASCII: Final = {
-    **{r"\leqslant": "<=", r"\geqslant": ">=", r"\leq": "<=", r"\geq": ">=", r"\le ": "<=", r"\ge ": ">="},
-    **{r"\lt": "<", r"\gt": ">", r"\neq": "!=", "≤": "<=", "≥": ">=", "≠": "!="},
-    **{r"\{": "{", r"\}": "}", "\\ ": " "},
+    r"\leqslant": "<=",
+    r"\geqslant": ">=",
+    r"\leq": "<=",
+    r"\geq": ">=",
+    r"\le ": "<=",
+    r"\ge ": ">=",
+    r"\lt": "<",
+    r"\gt": ">",
+    r"\neq": "!=",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    r"\{": "{",
+    r"\}": "}",
+    "\\ ": " ",
 }
 _NOT_ASCII: Final = re.compile("|".join(map(re.escape, _ASCII)))
 _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}

@@ -18,7 +18,10 @@ _CHARACTERS: Final = str.maketrans(
 )
 _WRAPPERS: Final = (("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("`", "`"),
                     ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("「", "」"))  # fmt: skip
-_FIRST: Final = frozenset(opening[0] for opening, _ in _WRAPPERS)
+_WRAPPERS_BY_SIGN: Final = {
+    sign: tuple(pair for pair in _WRAPPERS if pair[0][0] == sign)
+    for sign in {pair[0][0] for pair in _WRAPPERS}
+}
 _LAST: Final = frozenset("。;；.}").union(closing[-1] for _, closing in _WRAPPERS)
 _COMMAND: Final = re.compile(
     r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm|textit|mbox|bm|boldsymbol|mathit)\s*\{([^{}]*)\}"
@@ -76,16 +79,14 @@ def unwrap(text: str) -> str:
         text = text.rstrip("。;；").strip()
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1].rstrip()
-        if text and text[0] in _FIRST:
-            for opening, closing in _WRAPPERS:
-                if (
-                    len(text) > len(opening) + len(closing)
-                    and text.startswith(opening)
-                    and text.endswith(closing)
-                ):
-                    inner = text[len(opening) : -len(closing)]
-                    if opening not in inner:
-                        text = inner
+        for opening, closing in _WRAPPERS_BY_SIGN.get(text[:1], ()):
+            if (
+                text.endswith(closing)
+                and text.startswith(opening)
+                and len(text) > len(opening) + len(closing)
+                and opening not in (inner := text[len(opening) : -len(closing)])
+            ):
+                text = inner
         if text.count("**") == 1:
             text = text.replace("**", "")
         if text and text[0] == "\\" and (match := _COMMAND.fullmatch(text)):

@@ -55,6 +55,7 @@ _STATEMENT_WORDS: Final = 80
 _NEAR: Final = 0.85
 _PLURAL: Final = 4  # `gas` is not the singular of `gass`, nor `as` of `ass`
 _PLURALS: Final = re.compile(r"(?<=[^ ]{3}[^ s])s(?= )")
+"""The endings of plurals: the `Uralic language` family are `Uralic languages`."""
 
 
 def judge(text: str, gold: str, question: str = "") -> Decision:
@@ -102,15 +103,16 @@ def _numbers(text: str, gold: str) -> Decision | None:
 
 def _says_singular(said: str, meant: str) -> bool:
     """Whether the reference is said, one plural being as good as its singular."""
-    needle = _singular(meant)
-    first = needle[: needle.index(" ", 1)]
-    return (first + " " in said or first + "s " in said) and needle in _singular(said)
+    needle, one, several = _singular_forms(meant)
+    return (one in said or several in said) and needle in _PLURALS.sub("", said)
 
 
 @lru_cache(maxsize=4096)
-def _singular(said: str) -> str:
-    """Words without the ending of a plural: the `Uralic language` family are `Uralic languages`."""
-    return _PLURALS.sub("", said)
+def _singular_forms(meant: str) -> tuple[str, str, str]:
+    """A reference without the endings of plurals, and its first word as it may stand where that is said."""
+    needle = _PLURALS.sub("", meant)
+    first = needle[: needle.index(" ", 1)]
+    return needle, first + " ", first + "s "
 
 
 def _part_said(text: str, gold: str) -> str | None:
