@@ -7,6 +7,7 @@ It is a session of its own, so that Ctrl-C does not end it first.
 
 import subprocess
 import sys
+from contextlib import suppress
 
 # For workers to end by themselves before they are killed.
 _PATIENCE_SECONDS = 5.0
@@ -18,7 +19,12 @@ def guard_children() -> "subprocess.Popen[bytes]":
 
     children = psutil.Process().children(recursive=True)
     # A process id alone could be somebody else's by then; with the time of its start it is certain.
-    named = [f"{child.pid}:{child.create_time()}" for child in children]
+    named = []
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            # Python's own process, which removes the shared memory of killed workers and ends after them.
+            if not any("resource_tracker" in word for word in child.cmdline()):
+                named.append(f"{child.pid}:{child.create_time()}")
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.engines.orphans", *named],
         stdin=subprocess.PIPE,

@@ -79,6 +79,7 @@ def test_ctrl_c_leaves_no_process_and_loses_nothing(smollm2: Path, tmp_path: Pat
         *("--out-dir", str(out), "--prompt-version", "en", "--num-return-sequences", "4"),
         *("--max-new-tokens", "64", "--session-len", "1024", "--batch-size", "2"),
     ]
+    shared = set(Path("/dev/shm").glob("psm_*"))
     started = subprocess.Popen(
         [*COMMAND, *arguments],
         stderr=subprocess.PIPE,
@@ -101,6 +102,7 @@ def test_ctrl_c_leaves_no_process_and_loses_nothing(smollm2: Path, tmp_path: Pat
     assert "Stopped." in said
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
+    assert set(Path("/dev/shm").glob("psm_*")) <= shared
 
     finished = sum(len(rows_of(part)) for part in out.rglob("parts/*.jsonl"))
     assert 0 < finished < len(QUESTIONS)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,27 @@ worker = subprocess.Popen(["sleep", "600"])
 guard = guard_children()
 print(worker.pid, guard.pid, flush=True)
 time.sleep(600)
+"""
+
+SHARING = """
+import multiprocessing, time
+from multiprocessing.shared_memory import SharedMemory
+from pipelines.engines.orphans import guard_children, release
+
+def work(pipe):
+    shared = SharedMemory(create=True, size=4096)
+    pipe.send(shared.name)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    ours, theirs = multiprocessing.Pipe()
+    worker = multiprocessing.get_context("spawn").Process(target=work, args=(theirs,))
+    worker.start()
+    name = ours.recv()
+    guard = guard_children()
+    worker.kill()
+    release(guard)
+    print(name)
 """
 
 
@@ -39,6 +61,21 @@ def test_workers_end_with_a_killed_run(how: signal.Signals) -> None:
     run.wait()
     until = time.monotonic() + 60
     while not (gone(worker) and gone(guard)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is no folder here")
+def test_shared_memory_of_a_killed_worker_goes_with_its_run(tmp_path: Path) -> None:
+    script = tmp_path / "sharing.py"
+    script.write_text(SHARING)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, env=env, timeout=120
+    )
+    shared = Path("/dev/shm", run.stdout.strip())
+    until = time.monotonic() + 10
+    while shared.exists():
         assert time.monotonic() < until
         time.sleep(0.05)
 
