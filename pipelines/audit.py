@@ -29,6 +29,9 @@ class Audit:
         """One verdict, as it stands in a row (`outcome`, `rule`, `extracted`, ...)."""
         self._seen += 1
         draw = xxhash.xxh3_64_intdigest(f"audit/{identity}".encode())
+        kept = self._kept[f"{verdict.get('outcome')}/{verdict.get('rule')}/{verdict.get('reason') or ''}"]
+        if len(kept) == self._size and (-draw, -self._seen) < kept[0][:2]:
+            return
         row = {
             "id": identity,
             "question": question,
@@ -37,7 +40,6 @@ class Audit:
             "verdict": dict(verdict),
             "right": None,
         }
-        kept = self._kept[f"{verdict.get('outcome')}/{verdict.get('rule')}/{verdict.get('reason') or ''}"]
         entry = (-draw, -self._seen, row)
         if len(kept) < self._size:
             heapq.heappush(kept, entry)
@@ -57,12 +59,17 @@ class Audit:
         return [row for name in sorted(taken) for row in taken[name]]
 
 
+def add_sample(audit: Audit, row: Mapping[str, Any]) -> None:
+    """Add a row of samples.jsonl, where it has a verdict."""
+    verdict = row["meta"].get("verdict")
+    if verdict:
+        question = str(row.get("question_orig") or row.get("question") or "")
+        audit.add(row["meta"]["id"], question, row.get("answer"), row["response"], verdict)
+
+
 def of_samples(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The audit of a run, from the rows of its samples.jsonl."""
     audit = Audit()
     for row in rows:
-        verdict = row["meta"].get("verdict")
-        if verdict:
-            question = str(row.get("question_orig") or row.get("question") or "")
-            audit.add(row["meta"]["id"], question, row.get("answer"), row["response"], verdict)
+        add_sample(audit, row)
     return audit.rows()

@@ -64,9 +64,12 @@ def describe(
 ) -> None:
     """Write the mixture entry and the card of a finished run that is called `name`."""
     write_mixture_entry(run, counts["pairs"], root, name)
-    gap = {name: round(value, 1) for name, value in counts["length_gap"].items()}
+    lengths = {
+        mean: {name: round(value, 1) for name, value in counts[mean].items()}
+        for mean in ("length_gap", "length_distance")
+    }
     what = WHAT.format(version=settings["judge"])
-    write_card(run, what, {**counts, "length_gap": gap}, settings, CAVEATS, name)
+    write_card(run, what, {**counts, **lengths}, settings, CAVEATS, name)
 
 
 class _Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,10 @@ class _Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check_inputs(config: "Config") -> None:
+    if config.max_lines is not None:
+        raise PrefdataError(
+            "--max-lines: it limits the rows of --samples; for sampling use --num-return-sequences or --sample-max-num."
+        )
     if not config.prompt_path:
         raise PrefdataError(
             "Missing --prompt-path: name a file of questions, or --samples with what was sampled elsewhere."
@@ -99,15 +106,17 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
     settings["judge"] = version()
     with RunDir.open(path, settings, inputs) as rundir:
-        correctness.sample(
+        keys = correctness.sample(
             engine,
             rundir,
             asked,
             checkpoint_name(config.checkpoint),
+            plan=config.plan,
+            how=config.judging,
             in_flight=config.in_flight,
             stall_timeout=config.stall_timeout or None,
         )
-        counts = results.finish(rundir, [one.id for one in asked], how, config.sampling())
+        counts = results.finish(rundir, [one.id for one in asked], keys, how, config.sampling())
     root = image_root(config.image_root, source, path)
     return _Finished(run=rundir, asked=len(asked), counts=counts, root=root, settings=settings)
 
@@ -149,14 +158,14 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     files = samples.files_of(where)
     path = run_path(config.out_dir, "samples", where, "_correctness")
     # Only what decides the pairs: nothing was sampled here.
-    kept = ("num_pairs_per_key", "accuracy_range", "answer_type", "max_lines")
+    kept = ("num_pairs_per_key", "accuracy_range", "answer_type", "max_lines", "answer_fix", "force")
     settings = {key: value for key, value in identity(config).items() if key in kept}
     settings |= {"command": "cot-pairs", "judge": version()}
     inputs = {f"{number}:{file.name}": file for number, file in enumerate(files)}
     with RunDir.open(path, settings, inputs) as rundir:
         places = samples.Places(files)
-        samples.judge_samples(rundir, places, config.answer_type, config.max_lines)
-        counts = results.finish(rundir, places.ids, how, None)
+        samples.judge_samples(rundir, places, config.answer_type, config.max_lines, config.judging)
+        counts = results.finish(rundir, places.ids, places.ids, how, None)
     root = image_root(config.image_root, files[0], path)
     return _Finished(run=rundir, asked=len(places.ids), counts=counts, root=root, settings=settings)
 
@@ -169,8 +178,23 @@ def _say(counts: dict[str, Any], path: Path) -> None:
     )
     say(
         f"{counts['pairs']} pairs, {counts['format_pairs']} format pairs; {counts['hard']} questions all wrong, "
-        f"{counts['easy']} all right, {counts['open']} open; {counts['duplicates']} duplicate samples left out"
+        f"{counts['easy']} all right, {counts['open']} open; left out as said before: {counts['duplicates']} samples, "
+        f"and {counts['near_duplicates']} nearly so"
     )
+    if counts["pairs"]:
+        gap, distance = counts["length_gap"], counts["length_distance"]
+        say(
+            f"{counts['samples_per_pair']:.2f} samples drawn per pair; the sides differ by {distance['after']:.1f} "
+            f"characters (all right and wrong ones: {distance['before']:.1f}), chosen is longer by {gap['after']:.1f} "
+            f"({gap['before']:.1f})"
+        )
+    extras = {
+        "answers_fixed": "answers spelt as the reference",
+        "forced": "questions with their rationale as chosen",
+        "rationales_refused": "rationales refused because they are not right",
+    }
+    if told := [f"{counts[key]} {what}" for key, what in extras.items() if counts[key]]:
+        say(", ".join(told))
     if counts["dropped"]:
         say("dropped: " + ", ".join(f"{count} {reason}" for reason, count in counts["dropped"].items()))
     if counts["undecided"] > counts["samples"] / 2:

@@ -22,6 +22,7 @@ from pipelines.judging import kind_of, version
 from pipelines.output import checkpoint_name, pinned
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.results import sample_rows
+from pipelines.rounds import Plan
 from pipelines.rundir import RunDir
 from prefdata.errors import EXIT_DATA
 from prefdata.progress import say
@@ -93,6 +94,7 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
             rundir,
             asked,
             checkpoint_name(config.checkpoint),
+            plan=Plan(most=how.n, size=how.n),
             in_flight=config.in_flight,
             stall_timeout=config.stall_timeout or None,
         )

@@ -4,9 +4,13 @@ Engines with a static batch get the same groups on every run: groups are cut fro
 is still owed, and a row with nothing to ask leaves its place empty, so that a shard has the groups of the whole run.
 A group with nothing owed is skipped; one with something owed is asked whole and only what is owed is handled. Asking a
 few finished requests again costs less than results that hang on when a run was killed.
+
+Rows that are asked in rounds: `follow` names what a group asks next, from the replies that were handled. Each group
+goes through its rounds alone, so no row waits for the rounds of others.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -33,10 +37,13 @@ async def feed(
     *,
     in_flight: int,
     stall_timeout: float | None = None,
+    follow: Callable[[Sequence[Request]], list[Request]] = lambda _: [],
 ) -> None:
     """Ask `engine` everything that is owed; `handle` sees each owed reply once, in the order of arrival.
 
     requests: one per row, None where a row has nothing to ask; its place in the group stays empty.
+    owed: by a request's `key`. follow: the next round of a group that was asked (`[]`: there is none); it hangs on what
+    was answered alone, because after a restart the rounds of every group are gone through again.
     in_flight: most requests at once for an engine that schedules by itself (`batch_size` 1).
     stall_timeout: seconds without any reply after which the engine is restarted; None waits for ever.
     """
@@ -44,17 +51,22 @@ async def feed(
     workers = 1 if engine.batch_size > 1 else max(1, in_flight)
     failed: set[str] = set()
 
-    def todo() -> Iterator[list[Request]]:
-        """Groups with something owed that this feed has not already seen fail."""
-        for group in groups:
-            if any(owed(request.id) and request.id not in failed for request in group):
+    def todo() -> Iterator[Iterator[list[Request]]]:
+        """The rounds of each group."""
+        return map(rounds, groups)
+
+    def rounds(group: list[Request]) -> Iterator[list[Request]]:
+        """Those with something owed that this feed has not already seen fail."""
+        while group:
+            if any(owed(request.key) and request.key not in failed for request in group):
                 yield group
+            group = follow(group)
 
     def done(group: list[Request], replies: list[Reply]) -> None:
         for request, reply in zip(group, replies, strict=True):
-            if owed(request.id):
+            if owed(request.key):
                 if reply.failure is not None:
-                    failed.add(request.id)
+                    failed.add(request.key)
                 handle(request, reply)
 
     if stall_timeout is None:
@@ -79,16 +91,16 @@ def _groups(requests: Sequence[Request | None], size: int) -> list[list[Request]
 
 async def _ask(
     engine: Engine,
-    groups: Iterator[list[Request]],
+    groups: Iterator[Iterator[list[Request]]],
     done: Callable[[list[Request], list[Reply]], None],
     workers: int,
     dog: Watchdog | None,
 ) -> None:
-    """Ask groups, `workers` at a time. Raises Stalled where `dog` misses progress."""
+    """Ask groups, `workers` at a time, each one's rounds in turn. Raises Stalled where `dog` misses progress."""
     waiting: dict[int, list[Request]] = {}
 
     async def worker(number: int) -> None:
-        for group in groups:
+        for group in itertools.chain.from_iterable(groups):
             waiting[number] = group
             replies = await engine.generate(group)
             del waiting[number]
@@ -101,7 +113,7 @@ async def _ask(
             if (left := dog.left) > 0:
                 await asyncio.sleep(left)
             else:
-                dog.stalled(request.id for group in waiting.values() for request in group)
+                dog.stalled(request.key for group in waiting.values() for request in group)
                 raise Stalled
 
     # The first failure cancels the other workers: nobody goes on asking for a run that cannot be written.

@@ -48,12 +48,28 @@ def sameness(continuation: str, original: str) -> str | None:
         return "identical"
     if squeezed(continuation) == squeezed(original):
         return "near-identical"
-    if _NUMBER.findall(continuation) != _NUMBER.findall(original):
+    if numbers_of(continuation) != numbers_of(original):
         return None
-    words = SequenceMatcher(None, _WORD.findall(continuation), _WORD.findall(original), autojunk=False)
-    # The two quick bounds are cheap and settle nearly every pair.
-    alike = words.real_quick_ratio() >= _SAME_WORDS and words.quick_ratio() >= _SAME_WORDS
-    return "near-identical" if alike and words.ratio() >= _SAME_WORDS else None
+    return "near-identical" if alike(words_of(continuation), words_of(original)) else None
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, as `alike` compares them."""
+    return _WORD.findall(text)
+
+
+def numbers_of(text: str) -> list[str]:
+    """The numbers in a text: near-identical texts have the same ones."""
+    return _NUMBER.findall(text)
+
+
+def alike(one: list[str], other: list[str]) -> bool:
+    """Whether two texts are the same but for a few words."""
+    if 2 * min(len(one), len(other)) < _SAME_WORDS * (len(one) + len(other)):
+        return False
+    words = SequenceMatcher(None, one, other, autojunk=False)
+    # The bound is cheap and settles nearly every pair.
+    return words.quick_ratio() >= _SAME_WORDS and words.ratio() >= _SAME_WORDS
 
 
 def comments_on_itself(continuation: str) -> bool:

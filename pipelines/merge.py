@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from pipelines import cot_run, dropout_run, results
+from pipelines import cot_run, dropout_run
 from pipelines.audit import of_samples
 from pipelines.output import relative_images
+from pipelines.tally import joined
 from prefdata.errors import PrefdataError, from_os_error
 from prefdata.jsonl import read_lines, write_json, write_jsonl
 from prefdata.mixtures import load
@@ -36,7 +37,7 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     counts: dict[str, Any] = _total([manifest["counts"] for manifest in manifests])
     if "judging" in counts:
         tallies = [manifest["counts"]["judging"] for manifest in manifests]
-        counts["judging"] = results.joined(tallies, counts["judging"])
+        counts["judging"] = joined(tallies, counts["judging"])
     work = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         (work / "parts").mkdir(parents=True)

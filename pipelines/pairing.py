@@ -4,7 +4,8 @@ Judged samples of one question come in, pairs go out; there is no randomness, so
 pairs. Only `correct` x `wrong` is a correctness pair and only `correct` x `undecided(format)` a format pair: an
 undecided answer is never rejected for being wrong, and right never stands against right. The decision to question:
 every wrong *answer* is used once before any is used twice, and of the right samples whose turn it is the one nearest
-in length is taken, because pairs that differ in length teach length.
+in length is taken, because pairs that differ in length teach length. Responses that say the same in the same words,
+but for case, marks or one word in twenty, count once.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from pipelines.filters import alike, numbers_of, words_of
 from pipelines.judging.verdict import CUT_OFF, Verdict
 from prefdata.formats.mmpr import squeezed
 
@@ -19,14 +21,28 @@ _OPEN: Final = frozenset(("format", "truncated"))
 """Reasons that leave no answer to look at; any other undecided answer might be right, so the question stays open."""
 
 
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """Another spelling of a right answer: `to` in place of `response[at[0]:at[1]]`, and the verdict on that."""
+
+    at: tuple[int, int]
+    to: str
+    verdict: Verdict
+
+
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """One sample with its verdict. `meta` is provenance that travels into the pair."""
+    """One sample with its verdict. `meta` is provenance that travels into the pair.
+
+    fix: what stands in the pair where the sample is chosen (its answer spelt as the reference is). reference: the
+    response was given with the question, not sampled.
+    """
 
     response: str
     verdict: Verdict
     finish_reason: str = "stop"
     seed: int | None = None
     meta: dict[str, Any] = {}
+    fix: Fix | None = None
+    reference: bool = False
 
     @property
     def answer(self) -> str:
@@ -35,65 +51,112 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paired(msgspec.Struct, frozen=True, kw_only=True):
-    """What one question gave. `side` says whether all of its answers were right (easy) or wrong (hard)."""
+    """What one question gave. `side` says whether all of its answers were right (easy) or wrong (hard).
+
+    duplicates, near_duplicates: samples left out for saying the same as another one. forced: the chosen side of its
+    pairs is the reference.
+    """
 
     pairs: tuple[tuple[Judged, Judged], ...] = ()
     format_pairs: tuple[tuple[Judged, Judged], ...] = ()
     side: Literal["hard", "easy", "mixed", "open"]
     duplicates: int = 0
+    near_duplicates: int = 0
+    forced: bool = False
     in_band: bool = True
 
 
-def distinct(samples: Sequence[Judged]) -> tuple[list[Judged], int]:
-    """Samples without those that say the same as an earlier one, and how many were left out.
+class Usable(msgspec.Struct, frozen=True, kw_only=True):
+    """The samples of one question that may stand in a pair, each thing said once."""
+
+    right: list[Judged]
+    wrong: list[Judged]
+    unformed: list[Judged]
+    duplicates: int
+    near_duplicates: int
+
+
+def usable(samples: Sequence[Judged]) -> Usable:
+    """Which samples pairs can be made of."""
+    kept, duplicates, near = distinct(samples)
+    # An answer that was cut off has no end to learn from: it is right, but not chosen.
+    right = [s for s in kept if s.verdict.outcome == "correct" and s.finish_reason not in CUT_OFF]
+    answers = {s.answer for s in right}
+    return Usable(
+        right=right,
+        # The same normalised answer on both sides would be a judge at odds with itself: such a sample is not used.
+        wrong=[s for s in kept if s.verdict.outcome == "wrong" and s.answer not in answers],
+        unformed=[s for s in kept if s.verdict.outcome == "undecided" and s.verdict.reason == "format"],
+        duplicates=duplicates,
+        near_duplicates=near,
+    )
+
+
+def distinct(samples: Sequence[Judged]) -> tuple[list[Judged], int, int]:
+    """Samples without those that say the same as an earlier one: (kept, the same, nearly the same).
 
     Signs carry meaning in answers, so two responses are the same only if their answers are too.
     """
     seen: set[tuple[str, str]] = set()
+    said: dict[tuple[str, tuple[str, ...]], list[list[str]]] = {}
     kept = []
+    duplicates = 0
     for sample in samples:
         key = (squeezed(sample.response), sample.answer)
-        if key not in seen:
-            seen.add(key)
+        if key in seen:
+            duplicates += 1
+            continue
+        seen.add(key)
+        words = words_of(sample.response)
+        others = said.setdefault((sample.answer, tuple(numbers_of(sample.response))), [])
+        if not any(alike(words, other) for other in others):
+            others.append(words)
             kept.append(sample)
-    return kept, len(samples) - len(kept)
+    return kept, duplicates, len(samples) - len(kept) - duplicates
 
 
-def pair(samples: Sequence[Judged], limit: int, band: tuple[float, float] = (0.0, 1.0)) -> Paired:
+def pair(
+    samples: Sequence[Judged],
+    limit: int,
+    band: tuple[float, float] = (0.0, 1.0),
+    reference: Judged | None = None,
+) -> Paired:
     """Pair the samples of one question: at most `limit` correctness pairs and as many format pairs.
 
     band: pairs are made only where the share of right among right and wrong lies in it (both ends included).
+    reference: stands against the wrong samples where no sample is right.
     """
-    right = [s for s in samples if s.verdict.outcome == "correct"]
-    wrong = [s for s in samples if s.verdict.outcome == "wrong"]
-    open_ = [s for s in samples if s.verdict.outcome == "undecided" and s.verdict.reason not in _OPEN]
-    side: Literal["hard", "easy", "mixed", "open"]
-    side = (
-        "mixed"
-        if right and wrong
-        else "open"
-        if open_ or not (right or wrong)
-        else "easy"
-        if right
-        else "hard"
+    right = sum(s.verdict.outcome == "correct" for s in samples)
+    wrong = sum(s.verdict.outcome == "wrong" for s in samples)
+    found = usable(samples)
+    made = Paired(
+        side=_side(samples, right, wrong),
+        duplicates=found.duplicates,
+        near_duplicates=found.near_duplicates,
     )
-    kept, duplicates = distinct(samples)
     if right or wrong:
-        accuracy = len(right) / (len(right) + len(wrong))
+        accuracy = right / (right + wrong)
         if not band[0] <= accuracy <= band[1]:
-            return Paired(side=side, duplicates=duplicates, in_band=False)
-    # An answer that was cut off has no end to learn from: it is right, but not chosen.
-    right = [s for s in kept if s.verdict.outcome == "correct" and s.finish_reason not in CUT_OFF]
-    answers = {s.answer for s in right}
-    # The same normalised answer on both sides would be a judge at odds with itself: such a sample is not used.
-    wrong = [s for s in kept if s.verdict.outcome == "wrong" and s.answer not in answers]
-    unformed = [s for s in kept if s.verdict.outcome == "undecided" and s.verdict.reason == "format"]
-    return Paired(
-        pairs=tuple(_select(right, _by_distinct_answer(wrong), limit)),
-        format_pairs=tuple(_select(right, unformed, limit)),
-        side=side,
-        duplicates=duplicates,
+            return msgspec.structs.replace(made, in_band=False)
+    chosen = found.right
+    forced = reference is not None and not right and bool(found.wrong)
+    if forced and reference is not None:
+        chosen = [reference]
+    return msgspec.structs.replace(
+        made,
+        pairs=tuple(_select(chosen, _by_distinct_answer(found.wrong), limit)),
+        format_pairs=tuple(_select(found.right, found.unformed, limit)),
+        forced=forced,
     )
+
+
+def _side(samples: Sequence[Judged], right: int, wrong: int) -> Literal["hard", "easy", "mixed", "open"]:
+    if right and wrong:
+        return "mixed"
+    unsure = any(s.verdict.outcome == "undecided" and s.verdict.reason not in _OPEN for s in samples)
+    if unsure or not (right or wrong):
+        return "open"
+    return "easy" if right else "hard"
 
 
 def _by_distinct_answer(samples: Sequence[Judged]) -> list[Judged]:

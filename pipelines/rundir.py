@@ -135,12 +135,7 @@ class RunDir:
         asked: all request ids in their order; one that is neither done nor failed is an error. files: name -> rows, in
         order; each is written whole or not at all. counts: what run.json shall say about the result.
         """
-        missing = sum(identity not in self.done and identity not in self.failed for identity in asked)
-        if missing:
-            raise PrefdataError(
-                f"{self.path}: {missing} of {len(asked)} requests are still owed; run the same command again.",
-                exit_code=EXIT_DATA,
-            )
+        self.complete(asked)
         reasons: Counter[str] = Counter()
 
         def dropped() -> Iterator[dict[str, Any]]:
@@ -166,6 +161,15 @@ class RunDir:
                 error.filename = str(self.path)
             raise from_os_error(error, resumes=True) from error
         return dict(sorted(reasons.items()))
+
+    def complete(self, asked: Sequence[str]) -> None:
+        """Raises PrefdataError where a request of `asked` is neither done nor failed."""
+        missing = sum(identity not in self.done and identity not in self.failed for identity in asked)
+        if missing:
+            raise PrefdataError(
+                f"{self.path}: {missing} of {len(asked)} requests are still owed; run the same command again.",
+                exit_code=EXIT_DATA,
+            )
 
     def close(self) -> None:
         """Release the folder."""

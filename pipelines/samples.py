@@ -8,21 +8,25 @@ Old files lack `finish_reason`; there, a cut-off answer is known only by its mis
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from pipelines.judging import Ask, judge_all
+from pipelines.canonical import judge_and_fix
+from pipelines.correctness import Judging
+from pipelines.drawn import entry
+from pipelines.judging import Ask
 from pipelines.questions import group_id
-from pipelines.results import brief
+from pipelines.rationale import reference_of
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
 
 _NEEDED = ("question", "response", "answer")
+_MAKER_KEYS = ("engine", "model", "model_hash", "template_hash", "sampling")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -74,7 +78,7 @@ class Places:
         return rows
 
 
-def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int | None) -> None:
+def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int | None, how: Judging) -> None:
     """Judge every question's rows that the run still owes.
 
     max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
@@ -86,13 +90,11 @@ def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int 
         for identity in places.ids:
             if run.owed(identity):
                 rows = places.of(identity, streams, most)
-                run.append(
-                    {"id": identity, "row": _base(rows[0]), "samples": list(_judged(rows, answer_type))}
-                )
+                run.append({"id": identity, "row": _base(rows[0])} | _judged(rows, answer_type, how))
             shown.advance()
 
 
-def _judged(rows: Sequence[dict[str, Any]], answer_type: str) -> Iterator[dict[str, Any]]:
+def _judged(rows: Sequence[dict[str, Any]], answer_type: str, how: Judging) -> dict[str, Any]:
     asks = [
         Ask(
             row["response"],
@@ -104,21 +106,15 @@ def _judged(rows: Sequence[dict[str, Any]], answer_type: str) -> Iterator[dict[s
         )
         for row in rows
     ]
-    for row, ask, verdict in zip(rows, asks, judge_all(asks), strict=True):
+    entries = []
+    for row, ask, (verdict, fix) in zip(rows, asks, judge_and_fix(asks, how.fix), strict=True):
         found = row.get("meta")
         meta: dict[str, Any] = found if isinstance(found, dict) else {}
-        entry = {
-            "response": row["response"],
-            "finish_reason": ask.finish_reason,
-            "seed": row.get("seed"),
-            "verdict": brief(verdict),
-        }
-        by = {
-            key: meta[key]
-            for key in ("engine", "model", "model_hash", "template_hash", "sampling")
-            if meta.get(key)
-        }
-        yield entry | ({"by": by} if by else {})
+        by = {key: meta[key] for key in _MAKER_KEYS if meta.get(key)}
+        one = entry(row["response"], ask.finish_reason, row.get("seed"), verdict, fix)
+        entries.append(one | ({"by": by} if by else {}))
+    reference = reference_of(rows[0], asks[0]) if how.force else None
+    return {"samples": entries} | ({"reference": reference} if reference else {})
 
 
 def forms_of(answer: Any) -> tuple[str, ...]:

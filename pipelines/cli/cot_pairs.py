@@ -1,6 +1,6 @@
 """`prefdata cot-pairs`: many answers per question, judged, right paired with wrong."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -8,6 +8,10 @@ from pipelines.choices import PromptVersion
 from pipelines.cli.options import AtLeastOne, RunOptions
 from prefdata.cli.config import GOES_ON, config_command
 from prefdata.errors import PrefdataError
+
+if TYPE_CHECKING:
+    from pipelines.correctness import Judging
+    from pipelines.rounds import Plan
 
 
 class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +38,12 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
         PromptVersion,
         Meta(description="How the question is put; plain leaves it as it is (docs/judging.md)."),
     ] = "en_v2"
-    num_return_sequences: Annotated[int, Meta(ge=1, description="Samples per question.")] = 32
+    num_return_sequences: Annotated[
+        int, Meta(ge=1, description="Most samples of one question; rounds of 8 end when it has its pairs.")
+    ] = 32
+    fixed_n: Annotated[
+        bool, Meta(description="Draw all --num-return-sequences of every question, as the original does.")
+    ] = False
     temperature: Annotated[float, Meta(ge=0, description="0 is greedy.")] = 1.0
     max_new_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] = 4096
     num_pairs_per_key: Annotated[int, Meta(ge=1, description="Most pairs of one question.")] = 15
@@ -49,10 +58,33 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(description="How to judge rows without an answer_type of their own.", extra={"metavar": "TYPE"}),
     ] = "auto"
+    answer_fix: Annotated[
+        bool,
+        Meta(description="Chosen: spell a right answer as the reference does, and judge it again."),
+    ] = False
+    force: Annotated[
+        bool,
+        Meta(description="Where no sample is right, take the row's own `rationale` as chosen."),
+    ] = False
     max_lines: Annotated[
         AtLeastOne | None,
         Meta(description="With --samples: use about so many rows, equally many per question."),
     ] = None
+
+    @property
+    def plan(self) -> "Plan":
+        """How many samples each question gets."""
+        from pipelines.rounds import SIZE, Plan
+
+        most = self.num_return_sequences
+        return Plan(most=most, size=most if self.fixed_n else SIZE, pairs=self.num_pairs_per_key)
+
+    @property
+    def judging(self) -> "Judging":
+        """What is done with the answers."""
+        from pipelines.correctness import Judging
+
+        return Judging(fix=self.answer_fix, force=self.force)
 
     @property
     def band(self) -> tuple[float, float]:

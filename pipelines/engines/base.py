@@ -28,15 +28,25 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt. `messages` refer to `images` by index (`MediaRef`); `prefix` is the assistant text to continue."""
+    """One prompt. `messages` refer to `images` by index (`MediaRef`); `prefix` is the assistant text to continue.
+
+    first: number of the first of the `n` samples, where others were asked for before; its seed is that of one request
+    for all of them.
+    """
 
     id: str
     messages: tuple[Message, ...]
     images: tuple[Path | bytes, ...] = ()
     prefix: str = ""
     n: int = 1
+    first: int = 0
     sampling: Sampling = Sampling()
     seed: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Under which its result is kept: the id, with the number of the first sample where that is not 0."""
+        return f"{self.id}.{self.first}" if self.first else self.id
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +85,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 def sample_seed(request: Request, index: int) -> int:
     """The seed of sample `index` (63 bits): it hangs on the request alone, never on order, batch or shard."""
-    return xxhash.xxh3_64_intdigest(f"{request.seed}/{request.id}/{index}".encode()) >> 1
+    return xxhash.xxh3_64_intdigest(f"{request.seed}/{request.id}/{request.first + index}".encode()) >> 1
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):

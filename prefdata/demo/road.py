@@ -116,7 +116,17 @@ def _cot_pairs(out: Path, seed: int, size: Size) -> Step:
             *("cot-pairs", "--checkpoint", "demo", "--prompt-path", str(out / data.QUESTIONS)),
             *("--image-root", str(out), "--out-dir", str(out / "runs"), "--prompt-version", "plain"),
             *("--num-return-sequences", str(size.samples), "--num-pairs-per-key", "2", "--temperature", "1"),
-            *("--top-k", "0", "--max-new-tokens", "64", "--batch-size", "24", "--seed", str(seed)),
+            *(
+                "--fixed-n",
+                "--top-k",
+                "0",
+                "--max-new-tokens",
+                "64",
+                "--batch-size",
+                "24",
+                "--seed",
+                str(seed),
+            ),
         ),
     )
 

@@ -53,7 +53,7 @@ def cot_pairs(folder: Path, *more: object, out: str = "out") -> dict[str, Any]:
 def arguments(out: str) -> list[object]:
     return [
         *("cot-pairs", "--engine", "replay", "--checkpoint", "replay.jsonl", "--prompt-path", "qa.jsonl"),
-        *("--out-dir", out, "--prompt-version", "plain", "--num-return-sequences", 12),
+        *("--out-dir", out, "--prompt-version", "plain", "--num-return-sequences", 12, "--fixed-n"),
     ]
 
 
@@ -272,7 +272,7 @@ def test_the_length_gap_is_a_mean_over_questions_with_pairs(tmp_path: Path) -> N
     arguments = ("cot-pairs", "--samples", "sampled.jsonl", "--out-dir", "out", "--accuracy-range", "0.5,1")
     result = json.loads(prefdata(*arguments, cwd=tmp_path).stdout)
     assert (result["mixed"], result["paired"], result["pair_count"]) == (2, 1, 1)
-    assert result["length_gap"] == {"before": 10.0, "after": 10.0}
+    assert result["length_gap"] == result["length_distance"] == {"before": 10.0, "after": 10.0}
 
 
 @pytest.mark.parametrize(

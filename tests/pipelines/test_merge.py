@@ -36,7 +36,7 @@ def test_shards_of_correctness_pairs_do_so_too(tmp_path: Path, count: int) -> No
         "Answer: \\boxed{3} then",
     ]
     write_lines(tmp_path / "answers.jsonl", [{"texts": texts}])
-    assert_same_when_merged(tmp_path, count, "cot-pairs", "--num-return-sequences", "5")
+    assert_same_when_merged(tmp_path, count, "cot-pairs", "--num-return-sequences", "20")
 
 
 def assert_same_when_merged(folder: Path, count: int, command: str, *more: str) -> None:
@@ -64,13 +64,15 @@ def test_shards_ask_the_groups_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(ReplayEngine, "generate", recorded)
     write_lines(tmp_path / "answers.jsonl", [{"texts": ["Answer: \\boxed{3}", "Answer: \\boxed{4}"]}])
-    for command, rows in (
+    for command, rounds, rows in (
         (
             "dropout-ntp",
+            1,
             [{"question": f"{n}?", "chosen": "yes" if n in (1, 6) else f"{n} of them."} for n in range(14)],
         ),
         (
             "cot-pairs",
+            2,  # the second says nothing new, and is the last
             [
                 {"question": f"{n}?", "answer": "3"} | ({"image": "no.png"} if n in (1, 6) else {})
                 for n in range(14)
@@ -81,7 +83,7 @@ def test_shards_ask_the_groups_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
         seen.clear()
         make(tmp_path, f"{command}-whole", command=command)
         whole = [batch for batch in seen if not batch[0].startswith("probe")]
-        assert [len(batch) for batch in whole] == [3, 3, 4, 2]
+        assert [len(batch) for batch in whole] == [size for size in (3, 3, 4, 2) for _ in range(rounds)]
         seen.clear()
         for index in range(3):
             make(tmp_path, f"{command}-parts", "--shard", f"{index}/3", command=command)
