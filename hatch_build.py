@@ -19,7 +19,7 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say so when it cannot be done."""
-        for name in ("_rowscan", "_splice", "_gather"):
+        for name in ("_rowscan", "_splice", "_order", "_scatter"):
             self._compile(Path(self.root, "prefdata", f"{name}.c"), build_data)
 
     def _compile(self, source: Path, build_data: dict[str, Any]) -> None:

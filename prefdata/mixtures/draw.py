@@ -28,7 +28,7 @@ MASK = (1 << SHIFT) - 1
 _STEPS = 1 << 16
 
 try:
-    _compiled: Any = import_module("prefdata._gather")
+    _compiled: Any = import_module("prefdata._order")
 except ImportError:
     _compiled = None
 

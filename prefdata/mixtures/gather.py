@@ -1,32 +1,30 @@
 """Rows of all sources, a block at a time: read in the order of the files, given in the order of the epoch.
 
-Where it stands: `mix write` copies what this gives. The compiled part (`_gather.c`) does the same without a Python
-object per row and is left out where a row has to be looked at. Every row is read with the bytes beside it: an index
-that is not of this content shows, since a row is exactly one line that opens an object. The decision to question: plain
-reads, not mapped files; rows far apart would each map their surroundings, and memory with them.
+Where it stands: `mix write` copies what this gives where rows have to be looked at one by one, or where prefdata was
+installed without a C compiler; else `scatter.py` does the same without a Python object per row. Every row is read with
+the bytes beside it: an index that is not of this content shows, since a row is exactly one line that opens an object.
+The decision to question: plain reads, not mapped files; rows far apart would each map their surroundings, and memory
+with them.
 """
 
 import os
 from array import array
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any
+from pathlib import Path
 
 import msgspec
+import xxhash
 
+from prefdata.atomic import atomic_writer
 from prefdata.containers import BOM
 from prefdata.errors import PrefdataError
 from prefdata.mixtures.draw import MASK, SHIFT
 from prefdata.mixtures.index import LOOK, NOWHERE, Index
+from prefdata.mixtures.outputs import Shard
 
 _BLOCK_ROWS = 65536
 _BLOCK_BYTES = 16 * 1024 * 1024
 _NEWLINE = ord("\n")
-
-try:
-    _compiled: Any = import_module("prefdata._gather")
-except ImportError:
-    _compiled = None
 
 
 class Treatment(msgspec.Struct, frozen=True):
@@ -41,7 +39,10 @@ class Treatment(msgspec.Struct, frozen=True):
 
 
 class Gatherer:
-    """Reads rows of all sources. `moved` counts the paths that got a prefix."""
+    """Reads rows of all sources. `moved` counts the paths that got a prefix.
+
+    sources: (descriptor, starts, lengths, places, prefix) of each.
+    """
 
     def __init__(self, indexes: Sequence[Index], treatments: Sequence[Treatment]) -> None:
         self.indexes, self.treatments = indexes, treatments
@@ -53,33 +54,19 @@ class Gatherer:
         except BaseException:
             self.close()
             raise
-        self._sources = [
+        self.sources = [
             (file, index.starts, index.lengths, index.places, treatment.insert)
             for file, index, treatment in zip(self._files, indexes, treatments, strict=True)
         ]
-        self._copied = _compiled is not None and all(
-            treatment.insert == b"" or (treatment.insert is not None and not index.header.unplaced)
-            for index, treatment in zip(indexes, treatments, strict=True)
-        )
-        self._block = bytearray(_BLOCK_BYTES)
 
     def block_rows(self) -> int:
         """How many rows a block holds so that it stays small even if all come from the source of the longest rows."""
         longest = max(index.path.stat().st_size // max(len(index), 1) for index in self.indexes)
         return max(64, min(_BLOCK_ROWS, _BLOCK_BYTES // (longest + 1)))
 
-    def rows(self, codes: "array[int]") -> memoryview | bytes:
-        """The rows of packed codes as lines; valid until the next call. Raises PrefdataError."""
-        if not self._copied:
-            return b"".join(self._read(codes))
-        size, moved, failed = _compiled.gather(codes, self._sources, self._block)
-        if size > len(self._block):
-            self._block = bytearray(size)
-            size, moved, failed = _compiled.gather(codes, self._sources, self._block)
-        if failed >= 0:
-            raise self._other(failed >> SHIFT)
-        self.moved += moved
-        return memoryview(self._block)[1:size]
+    def rows(self, codes: "array[int]") -> bytes:
+        """The rows of packed codes as lines. Raises PrefdataError."""
+        return b"".join(self._read(codes))
 
     def close(self) -> None:
         """Close the files."""
@@ -93,7 +80,7 @@ class Gatherer:
             code = codes[place]
             if code >> SHIFT != current:
                 current = code >> SHIFT
-                file, starts, lengths, places = self._sources[current][:4]
+                file, starts, lengths, places = self.sources[current][:4]
                 insert, change = self.treatments[current].insert, self.treatments[current].change
             row = code & MASK
             start, length = starts[row], lengths[row]
@@ -108,12 +95,12 @@ class Gatherer:
                 or not data.lstrip(b" \t\r").startswith((b"{", b"["))
                 or (at not in (NOWHERE, LOOK) and data[at - 1 : at] != b'"')
             ):
-                raise self._other(current)
+                raise self.other(current)
             if insert is None or at == LOOK:
                 try:
                     rows[place] = change(data, row + 1)
                 except msgspec.DecodeError as error:
-                    raise self._other(current) from error
+                    raise self.other(current) from error
             elif at != NOWHERE:
                 rows[place] = b"%b%b%b\n" % (data[:at], insert, data[at:])
                 self.moved += 1
@@ -121,8 +108,8 @@ class Gatherer:
                 rows[place] = data + b"\n"
         return rows
 
-    def _other(self, source: int) -> PrefdataError:
-        """The file is not the one that was indexed."""
+    def other(self, source: int) -> PrefdataError:
+        """What to raise where a file is not the one that was indexed."""
         index = self.indexes[source]
         if not index.is_of(os.fstat(self._files[source])):
             return PrefdataError(f"{index.path}: changed while it was read; run the command again.")
@@ -130,3 +117,21 @@ class Gatherer:
             f"{index.path}: changed since its index was made although size and time are the same; "
             f"delete {index.place} and run again."
         )
+
+
+def gather(
+    reader: Gatherer, codes: "array[int]", folder: Path, shards: Sequence[Shard], advance: Callable[[int], None]
+) -> None:  # fmt: skip
+    """Write the rows of packed codes into shards in `folder`, and note their bytes and hashes. Raises PrefdataError."""
+    block = reader.block_rows()
+    for shard in shards:
+        digest = xxhash.xxh3_128()
+        with atomic_writer(folder / shard.name) as out:
+            for begin in range(shard.first, shard.last, block):
+                some = codes[begin : min(begin + block, shard.last)]
+                data = reader.rows(some)
+                out.write(data)
+                digest.update(data)
+                shard.bytes += len(data)
+                advance(len(some))
+        shard.hash = digest.hexdigest()

@@ -4,8 +4,7 @@ Rows are copied as they stand. Two things can change them: paths of media are re
 roots, so that one root serves the whole output; and rows of different formats go through the record to one of them,
 which is counted like a conversion: what a row loses is told. A row with one image path keeps all its other bytes: the
 index says where the path begins.
-Memory is bounded by the order (eight bytes a row) and one block of rows, which is read in file order and written in
-epoch order.
+Memory is bounded by the order (twelve bytes for a row of the epoch, four for one of a source) and by blocks of rows.
 """
 
 import os
@@ -15,21 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import xxhash
 
-from prefdata.atomic import atomic_writer
 from prefdata.containers import as_row
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, Format, get
 from prefdata.formats.base import CannotHold
 from prefdata.jsonl import encode_row
 from prefdata.mixtures.draw import Epoch, names
-from prefdata.mixtures.gather import Gatherer, Treatment
+from prefdata.mixtures.gather import Gatherer, Treatment, gather
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.moving import move, moved_record
-from prefdata.mixtures.outputs import Written, finish, staging
+from prefdata.mixtures.outputs import Shard, Written, finish, staging
 from prefdata.mixtures.plan import Plan
+from prefdata.mixtures.scatter import possible, scatter
 from prefdata.outcome import Count, note
 from prefdata.progress import progress
 from prefdata.records import Record
@@ -62,30 +60,22 @@ def write_epoch(
         _Change(name, source, prefix, target if source.format != target else None)
         for name, source, prefix in zip(names(mixture), mixture.sources, prefixes, strict=True)
     ]
-    files: dict[str, dict[str, Any]] = {}
-    size = 0
+    names_of = (f"part-{number:05d}-of-{shards:05d}.jsonl" for number in range(shards))
+    parts = [
+        Shard(name=name, first=len(drawn) * number // shards, last=len(drawn) * (number + 1) // shards)
+        for number, name in enumerate(names_of)
+    ]
     with (
         staging(folder) as staged,
         progress("mix write", len(drawn)) as bar,
         closing(Gatherer(indexes, [change.treatment() for change in changes])) as reader,
     ):
-        block = reader.block_rows()
-        for shard in range(shards):
-            name = f"part-{shard:05d}-of-{shards:05d}.jsonl"
-            first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
-            digest = xxhash.xxh3_128()
-            with atomic_writer(staged / name) as out:
-                for begin in range(first, last, block):
-                    codes = drawn.packed[begin : min(begin + block, last)]
-                    data = reader.rows(codes)
-                    out.write(data)
-                    digest.update(data)
-                    size += len(data)
-                    bar.advance(len(codes))
-            files[name] = {"rows": last - first, "hash": digest.hexdigest()}
+        copy = scatter if possible(reader) else gather
+        copy(reader, drawn.packed, staged, parts, bar.advance)
+        files = {part.name: {"rows": part.last - part.first, "hash": part.hash} for part in parts}
         finish(folder, staged, files, plan, target, root)
     return Written(
-        folder=str(folder), files=list(files), rows=len(drawn), bytes=size, root=str(root),
+        folder=str(folder), files=list(files), rows=len(drawn), bytes=sum(part.bytes for part in parts), root=str(root),
         rewritten=reader.moved + sum(change.rewritten for change in changes),
         lost={name: count for change in changes for name, count in change.lost.items()},
         ignored={name: count for change in changes for name, count in change.ignored.items()},

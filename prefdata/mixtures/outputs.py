@@ -46,6 +46,16 @@ class Written(msgspec.Struct, kw_only=True):
     ignored: dict[str, Count] = {}
 
 
+class Shard(msgspec.Struct, kw_only=True):
+    """A file that is written: rows `first` to `last` of the epoch. Its bytes and their hash are known afterwards."""
+
+    name: str
+    first: int
+    last: int
+    bytes: int = 0
+    hash: str = ""
+
+
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A place for the shards until `finish`, gone afterwards. Raises PrefdataError where other files are in the way."""

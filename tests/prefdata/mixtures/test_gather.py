@@ -1,11 +1,14 @@
 """Rows copied from many files: the compiled way, the ordinary way and the decoded way say the same."""
 
 import copy
+import itertools
 import json
 import os
 from array import array
+from contextlib import closing
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -16,14 +19,15 @@ from hypothesis import strategies as st
 from prefdata.cli.main import cli
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
-from prefdata.mixtures import gather
+from prefdata.mixtures import gather, scatter
 from prefdata.mixtures.draw import SHIFT
 from prefdata.mixtures.gather import Gatherer, Treatment
-from prefdata.mixtures.index import LOOK, NOWHERE, Index, _Media, _place, open_index
+from prefdata.mixtures.index import LOOK, NOWHERE, Index, _Media, _place, file_hash, open_index
 from prefdata.mixtures.materialise import _PLACED
 from prefdata.mixtures.moving import move
+from prefdata.mixtures.outputs import Shard
 
-compiled = pytest.mark.skipif(gather._compiled is None, reason="prefdata was installed without a C compiler")
+compiled = pytest.mark.skipif(scatter._compiled is None, reason="prefdata was installed without a C compiler")
 
 
 def written(folder: Path, lines: list[bytes], name: str = "p") -> Index:
@@ -38,18 +42,35 @@ def moved(data: bytes, line: int) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
-def taken(indexes: list[Index], codes: "array[int]", insert: bytes, compiled_part: bool) -> bytes:
-    reader = Gatherer(indexes, [Treatment(insert, moved) for _ in indexes])
-    reader._copied = reader._copied and compiled_part
-    try:
-        return bytes(reader.rows(codes))
-    finally:
-        reader.close()
+def taken(
+    indexes: list[Index], codes: "array[int]", insert: bytes, compiled_part: bool, shards: int = 1
+) -> bytes:
+    """The rows of codes: by the compiled part where it is there and can."""
+    with (
+        closing(Gatherer(indexes, [Treatment(insert, moved) for _ in indexes])) as reader,
+        TemporaryDirectory() as name,
+    ):
+        cuts = [len(codes) * number // shards for number in range(shards + 1)]
+        parts = [Shard(name=f"{first}", first=first, last=last) for first, last in itertools.pairwise(cuts)]
+        copy = scatter.scatter if compiled_part and scatter.possible(reader) else gather.gather
+        done: list[int] = []
+        copy(reader, codes, Path(name), parts, done.append)
+        assert sum(done) == len(codes)
+        assert [part.hash for part in parts] == [file_hash(Path(name, part.name)) for part in parts]
+        data = b"".join(Path(name, part.name).read_bytes() for part in parts)
+        assert sum(part.bytes for part in parts) == len(data)
+        return data
 
 
 @compiled
 @pytest.mark.parametrize("insert", [b"", b"up/"])
-def test_compiled_and_ordinary_way_give_the_same_bytes(tmp_path: Path, insert: bytes) -> None:
+def test_compiled_and_ordinary_way_give_the_same_bytes(
+    tmp_path: Path, insert: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        scatter, "_LEAST_BLOCK", 10_000
+    )  # many blocks, each of which waits in more than one piece
+    monkeypatch.setattr(scatter, "_SHARDS", 2)
     random = Random(0)
     indexes = []
     for number in range(3):
@@ -60,7 +81,8 @@ def test_compiled_and_ordinary_way_give_the_same_bytes(tmp_path: Path, insert: b
         indexes.append(written(tmp_path, [*lines, b"", b'{"question": "none"}'], f"s{number}"))
     codes = array("Q", [random.randrange(3) << SHIFT | random.randrange(201) for _ in range(2000)])
     plain = taken(indexes, codes, insert, False)
-    assert taken(indexes, codes, insert, True) == plain
+    for shards in (1, 3):
+        assert taken(indexes, codes, insert, True, shards) == plain
     assert len(plain.splitlines()) == 2000
     assert plain.count(b'"image": "up/') == (plain.count(b'"image"') if insert else 0)
 
@@ -181,11 +203,22 @@ def test_rows_behind_a_mark_and_blank_lines_are_found(tmp_path: Path) -> None:
             assert [json.loads(line) for line in lines] == [{"image": "up/a.png"}] * 2
 
 
-def test_a_block_of_long_rows_finds_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "_BLOCK_BYTES", 100)
-    lines = [b'{"question": "%b"}' % (b"Q" * size) for size in (10, 1000, 5)]
+@compiled
+def test_rows_longer_than_a_block_and_all_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scatter, "_LEAST_BLOCK", 100)
+    lines = [b'{"question": "%b"}' % (b"Q" * size) for size in (10, 1_000_000, 5, 4083, 4095, 300_000)]
     index = written(tmp_path, lines)
-    assert taken([index], array("Q", [2, 1, 0]), b"", True) == b"\n".join([*lines[::-1], b""])
+    order = array("Q", [5, 2, 1, 3, 0, 4, 1])
+    assert taken([index], order, b"", True) == b"".join(lines[row] + b"\n" for row in order)
+    assert taken([index], array("Q"), b"", True) == b""
+
+
+@compiled
+def test_far_apart_rows_are_read_without_what_lies_between(tmp_path: Path) -> None:
+    lines = [b'{"question": "%d%b"}' % (number, b"Q" * 40_000) for number in range(30)]
+    index = written(tmp_path, lines)
+    order = array("Q", [29, 0, 15, 16, 3])
+    assert taken([index], order, b"", True) == b"".join(lines[row] + b"\n" for row in order)
 
 
 @compiled
@@ -207,6 +240,6 @@ def test_a_mixture_is_the_same_without_the_compiled_part(
         return (tmp_path / out / "part-00000-of-00001.jsonl").read_bytes()
 
     first = write("one")
-    monkeypatch.setattr(gather, "_compiled", None)
+    monkeypatch.setattr(scatter, "_compiled", None)
     assert write("two") == first
     assert first.count(b'{"image": "a/') == first.count(b'{"image": "b/') == 75
