@@ -107,7 +107,7 @@ def _judge(ask: Ask, anchored: bool, tolerance: Tolerance, outside: Outside) -> 
         raise PrefdataError(
             f"answer_type {ask.answer_type!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
         )
-    forms = [form for form in ask.gold if form.strip()]
+    forms = _forms(ask.gold)
     if not forms:
         return Verdict(outcome="undecided", rule="gold", reason="gold")
     found = extract(ask.response, bare=not anchored)
@@ -142,7 +142,7 @@ def _best(
         return vqa.judge(answer, forms, ask.question), Counter(forms).most_common(1)[0][0], "vqa"
     listed = options_of(ask)
     best: tuple[int, Decision, str, str] | None = None
-    for form in dict.fromkeys(forms) if len(forms) > 1 else forms:
+    for form in dict.fromkeys(forms):
         kind = kind_for(ask, form, listed)
         decision = _decide(answer, form, kind, ask.question, listed, tolerance)
         if decision.outcome == "undecided":
@@ -154,6 +154,12 @@ def _best(
             best = (rank, decision, form, kind)
     assert best is not None
     return best[1:]
+
+
+@lru_cache(maxsize=4096)
+def _forms(gold: tuple[str, ...]) -> tuple[str, ...]:
+    """The valid forms; for `vqa` equal ones are counted, so they stay."""
+    return tuple(form for form in gold if form.strip())
 
 
 def options_of(ask: Ask) -> tuple[str, ...]:
@@ -208,7 +214,7 @@ def steps(
             yield "exact", Decision("correct", "exact", plain(answer)[:200])
             return
         yield "exact", None
-    if kind not in ("math", "latex"):
+    if kind not in ("math", "latex", "text"):
         if (
             words(answer)
             and words(answer) == words(gold)

@@ -49,8 +49,22 @@ _CONSTANTS: Final = {"pi": math.pi, "π": math.pi, "e": math.e}
 _TOKEN: Final = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|\\?([^\W\d_]+)|(\*\*|[-+*/^!(){}\[\],|])|(_\{?\w+\}?))"
 )
+_COMMANDS: Final = (
+    (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\w)\s*(\w)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\sqrt\s*(\d)"), r"\\sqrt{\1}"),
+    (re.compile(r"\\sqrt\s*\[(\d{1,2})\]\s*\{([^{}]*)\}"), r"((\2)^(1/\1))"),
+)
+_BRACES: Final = (
+    (re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
+    (re.compile(r"\\sqrt\s*\{([^{}]*)\}"), r"(sqrt(\1))"),
+    (re.compile(r"\^\s*\{([^{}]*)\}"), r"^(\1)"),
+)
+_ROOT: Final = re.compile(r"√\s*(\d+|\([^()]*\))")
 _BRANCHES: Final = frozenset(("sqrt", "ln", "log", "abs", "arcsin", "arccos", "arctan", "!"))
 _POWER_OF_TEN: Final = re.compile(r"\d[eE][-+]?\d")
+_END: Final = "end"  # no token of a text: words of three letters are split
+_ENDS_A_PRODUCT: Final = frozenset(("+", "-", ")", ",", "|", _END))
 _GREEK: Final = frozenset(
     ["alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "sigma", "phi", "omega", "rho"]
 )
@@ -125,8 +139,9 @@ class _Parser:
         if len(text) > _MAX_TEXT or _POWER_OF_TEN.search(text):
             raise _Refused
         self.tokens = self._split(tidy(_roots(text)))
-        self.letters = {t[1:] for t in self.tokens if t.startswith("$")}
+        self.letters = {t[1:] for t in self.tokens if t[0] == "$"}
         self.branches = not _BRANCHES.isdisjoint(self.tokens)
+        self.tokens.append(_END)
         self.unsure = False
         """Whether the last value rests on the reading."""
 
@@ -160,15 +175,12 @@ class _Parser:
     def value(self, env: dict[str, complex], reading: _Reading) -> complex:
         self.at, self.depth, self.env, self.reading, self.unsure = 0, 0, env, reading, False
         result = self._sum()
-        if self.at != len(self.tokens):
+        if self.tokens[self.at] is not _END:
             raise _Refused
         return result
 
-    def _peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
     def _take(self) -> str:
-        token = self._peek()
+        token = self.tokens[self.at]
         self.at += 1
         return token
 
@@ -177,16 +189,16 @@ class _Parser:
         if self.depth > _MAX_DEPTH:
             raise _Refused
         total = self._product()
-        while self._peek() in ("+", "-"):
+        while self.tokens[self.at] in ("+", "-"):
             total = total + self._product() if self._take() == "+" else total - self._product()
         self.depth -= 1
         return _bounded(total)
 
     def _product(self) -> complex:
         result = self._signed()
-        while (token := self._peek()) and token not in ("+", "-", ")", ",", "|"):
+        while (token := self.tokens[self.at]) not in _ENDS_A_PRODUCT:
             if token in ("*", "/"):
-                self._take()
+                self.at += 1
                 other = self._signed()
                 result = result * other if token == "*" else result / other
             else:
@@ -195,19 +207,19 @@ class _Parser:
 
     def _signed(self) -> complex:
         sign = 1
-        while self._peek() in ("+", "-"):
+        while self.tokens[self.at] in ("+", "-"):
             sign = -sign if self._take() == "-" else sign
         return sign * self._power()
 
     def _power(self) -> complex:
         base = self._atom()
-        while self._peek() == "!":
-            self._take()
+        while self.tokens[self.at] == "!":
+            self.at += 1
             if base.imag or base.real != int(base.real) or not 0 <= base.real <= _MAX_FACTORIAL:
                 raise _Refused
             base = complex(math.factorial(int(base.real)))
-        if self._peek() == "^":
-            self._take()
+        if self.tokens[self.at] == "^":
+            self.at += 1
             self.depth += 1
             if self.depth > _MAX_DEPTH:
                 raise _Refused
@@ -230,7 +242,7 @@ class _Parser:
             return complex(_CONSTANTS[token])
         if token.startswith("$"):
             return self.env[token[1:]]
-        if token and (token[0].isdigit() or token[0] == "."):
+        if token[0].isdigit() or token[0] == ".":
             return complex(float(token))
         raise _Refused
 
@@ -266,18 +278,16 @@ def _names(name: str) -> list[str]:
 
 def _roots(text: str) -> str:
     r"""`\sqrt[3]{x}` as a power, nested `\frac` as a quotient, so that the grammar stays small."""
-    text = re.sub(r"\\[dtc]frac", r"\\frac", text)
-    text = re.sub(r"\\frac\s*(\w)\s*(\w)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
-    text = re.sub(r"\\sqrt\s*\[(\d{1,2})\]\s*\{([^{}]*)\}", r"((\2)^(1/\1))", text)
-    for _ in range(6):
+    if "\\" in text:
+        for pattern, spelling in _COMMANDS:
+            text = pattern.sub(spelling, text)
+    for _ in range(6 if "{" in text else 0):
         before = text
-        text = re.sub(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"((\1)/(\2))", text)
-        text = re.sub(r"\\sqrt\s*\{([^{}]*)\}", r"(sqrt(\1))", text)
-        text = re.sub(r"\^\s*\{([^{}]*)\}", r"^(\1)", text)
+        for pattern, spelling in _BRACES:
+            text = pattern.sub(spelling, text)
         if text == before:
             break
-    return re.sub(r"√\s*(\d+|\([^()]*\))", r"(sqrt(\1))", text)
+    return _ROOT.sub(r"(sqrt(\1))", text) if "√" in text else text
 
 
 def _bounded(value: complex) -> complex:

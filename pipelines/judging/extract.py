@@ -77,7 +77,11 @@ def extract(response: str, bare: bool = False) -> Extraction | None:
         return Extraction(rest, start, start + len(rest), "think", closed=False)
     if not bare or not rest:
         return None
-    return _bold(response, begin) or _whole(response, begin)
+    bold = _bold(response, begin)
+    if bold is not None:
+        return bold
+    start = response.index(rest, begin)
+    return Extraction(rest, start, start + len(rest), "whole", closed=False)
 
 
 def _box(response: str, begin: int) -> Extraction | None:
@@ -169,9 +173,3 @@ def _bold(response: str, begin: int) -> Extraction | None:
         ):
             return Extraction(text, match.start(group), match.end(group), "bold")
     return None
-
-
-def _whole(response: str, begin: int) -> Extraction:
-    rest = response[begin:].strip()
-    start = response.index(rest, begin)
-    return Extraction(rest, start, start + len(rest), "whole", closed=False)

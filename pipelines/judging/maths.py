@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from pipelines.judging import expression
+from pipelines.judging import expression, normalise
 from pipelines.judging.extract import extract
-from pipelines.judging.normalise import plain, unwrap
+from pipelines.judging.normalise import plain
 from pipelines.judging.number import compare, computed, stated
 from pipelines.judging.quantity import quantity, tidy
 from pipelines.judging.refusal import is_refusal
 from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
 
+unwrap = lru_cache(maxsize=65536)(normalise.unwrap)
 _RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
 _ASCII: Final = {
     r"\leqslant": "<=",
@@ -173,12 +174,13 @@ def _any_order(items: Sequence[str], golds: Sequence[str], tolerance: Tolerance)
     left = list(golds)
     outcomes: list[Outcome] = []
     for item in items:
-        tried = [judge(item, gold, tolerance).outcome for gold in left]
-        if "correct" in tried:
-            left.pop(tried.index("correct"))
-            outcomes.append("correct")
-        else:
-            outcomes.append("undecided" if "undecided" in tried else "wrong")
+        said: set[Outcome] = set()
+        for gold in left:
+            said.add(outcome := judge(item, gold, tolerance).outcome)
+            if outcome == "correct":
+                left.remove(gold)
+                break
+        outcomes.append("correct" if "correct" in said else "undecided" if "undecided" in said else "wrong")
     return outcomes
 
 

@@ -28,6 +28,7 @@ _COMMAND: Final = re.compile(
 )
 _WORD: Final = re.compile(r"(?<!\w)[-+]?[$€£¥]?\d+(?:\.\d+)?(?!\w)%?|[^\W_]+(?:(?<=\d)\.\d\w*)?")
 _DIGIT: Final = re.compile(r"\d")
+_NO_WORDS: Final = str.maketrans(dict.fromkeys('"#()*,/:;<=>?@[]^`{|}~!', " "))
 _ASCII_WORDS: Final = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
 _MAY_OPERATE: Final = re.compile(r"[-+*/^=<>≤≥!]")
 _OPERATOR: Final = re.compile(r"[+*/^=<>≤≥]|(?<=\d)!|(?<=[\w)])-(?=\d)")
@@ -130,9 +131,11 @@ def words(text: str) -> tuple[str, ...]:
         found = text.translate(_ASCII_WORDS).split()
     else:
         found = []
-        for part in (_THOUSANDS.sub("", text) if "," in text else text).split():
-            if part.isalpha():
+        for part in (_THOUSANDS.sub("", text) if "," in text else text).translate(_NO_WORDS).split():
+            if part.isalnum():
                 found.append(part)
+            elif part[-1] == "." and (bare := part[:-1]).isalnum():
+                found.append(bare)
             else:
                 found += _WORD.findall(part)
     return tuple(filter(None, map(_SPELLING.get, found, found)))
