@@ -8,7 +8,9 @@ in length is taken, because pairs that differ in length teach length. Responses 
 but for case, marks or one word in twenty, count once.
 """
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,6 +19,7 @@ from pipelines.filters import alike, numbers_of, words_of
 from pipelines.judging.verdict import CUT_OFF, Verdict
 from prefdata.formats.mmpr import squeezed
 
+_NO_DIGITS: Final = re.compile(r"\D+")
 _OPEN: Final = frozenset(("format", "truncated"))
 """Reasons that leave no answer to look at; any other undecided answer might be right, so the question stays open."""
 
@@ -92,27 +95,47 @@ def usable(samples: Sequence[Judged]) -> Usable:
     )
 
 
+class _Said:
+    """A response as it is compared with others; most are never compared, as their digits or answers differ."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def squeezed(self) -> str:
+        return squeezed(self._text)
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        return numbers_of(self._text)
+
+    @cached_property
+    def words(self) -> list[str]:
+        return words_of(self._text)
+
+    def near(self, other: "_Said") -> bool:
+        return self.numbers == other.numbers and alike(self.words, other.words)
+
+
 def distinct(samples: Sequence[Judged]) -> tuple[list[Judged], int, int]:
     """Samples without those that say the same as an earlier one: (kept, the same, nearly the same).
 
     Signs carry meaning in answers, so two responses are the same only if their answers are too.
     """
-    seen: set[tuple[str, str]] = set()
-    said: dict[tuple[str, tuple[str, ...]], list[list[str]]] = {}
+    said: dict[tuple[str, str], list[_Said]] = {}
     kept = []
-    duplicates = 0
+    duplicates = near = 0
     for sample in samples:
-        key = (squeezed(sample.response), sample.answer)
-        if key in seen:
+        one = _Said(sample.response)
+        others = said.setdefault((sample.answer, _NO_DIGITS.sub("", sample.response)), [])
+        if any(one.squeezed == other.squeezed for other in others):
             duplicates += 1
-            continue
-        seen.add(key)
-        words = words_of(sample.response)
-        others = said.setdefault((sample.answer, tuple(numbers_of(sample.response))), [])
-        if not any(alike(words, other) for other in others):
-            others.append(words)
+        elif any(one.near(other) for other in others):
+            near += 1
+        else:
+            others.append(one)
             kept.append(sample)
-    return kept, duplicates, len(samples) - len(kept) - duplicates
+    return kept, duplicates, near
 
 
 def pair(

@@ -19,6 +19,8 @@ from pipelines.canonical import judge_and_fix
 from pipelines.correctness import Judging
 from pipelines.drawn import entry
 from pipelines.judging import Ask
+from pipelines.judging.verdict import Verdict
+from pipelines.pairing import Fix
 from pipelines.questions import group_id
 from pipelines.rationale import reference_of
 from pipelines.rundir import RunDir
@@ -26,6 +28,9 @@ from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
 
 _NEEDED = ("question", "response", "answer")
+_TOGETHER = 64
+"""Questions judged at a time: enough to keep the worker processes busy beside one that is stuck, few enough to hold."""
+
 _MAKER_KEYS = ("engine", "model", "model_hash", "template_hash", "sampling")
 
 
@@ -85,36 +90,40 @@ def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int 
     order in which a file happened to be written.
     """
     most = None if max_lines is None else max(1, max_lines // max(1, len(places.ids)))
+    owed = [identity for identity in places.ids if run.owed(identity)]
     with ExitStack() as stack, progress("judging", total=len(places.ids), unit="questions") as shown:
+        shown.advance(len(places.ids) - len(owed))
         streams = [stack.enter_context(file.open("rb")) for file in places.files]
-        for identity in places.ids:
-            if run.owed(identity):
-                rows = places.of(identity, streams, most)
-                run.append({"id": identity, "row": _base(rows[0])} | _judged(rows, answer_type, how))
-            shown.advance()
+        for start in range(0, len(owed), _TOGETHER):
+            some = owed[start : start + _TOGETHER]
+            groups = [places.of(identity, streams, most) for identity in some]
+            asks = [[_ask(row, answer_type) for row in rows] for rows in groups]
+            verdicts = iter(judge_and_fix([ask for group in asks for ask in group], how.fix))
+            for identity, rows, group in zip(some, groups, asks, strict=True):
+                entries = [_entry(row, *next(verdicts)) for row in rows]
+                reference = reference_of(rows[0], group[0]) if how.force else None
+                line = {"id": identity, "row": _base(rows[0]), "samples": entries}
+                run.append(line | ({"reference": reference} if reference else {}))
+                shown.advance()
 
 
-def _judged(rows: Sequence[dict[str, Any]], answer_type: str, how: Judging) -> dict[str, Any]:
-    asks = [
-        Ask(
-            row["response"],
-            forms_of(row["answer"]),
-            str(row.get("answer_type") or answer_type),
-            str(row.get("question_orig") or row["question"]),
-            tuple(option for option in row.get("options") or () if isinstance(option, str)),
-            row.get("finish_reason") or "stop",
-        )
-        for row in rows
-    ]
-    entries = []
-    for row, ask, (verdict, fix) in zip(rows, asks, judge_and_fix(asks, how.fix), strict=True):
-        found = row.get("meta")
-        meta: dict[str, Any] = found if isinstance(found, dict) else {}
-        by = {key: meta[key] for key in _MAKER_KEYS if meta.get(key)}
-        one = entry(row["response"], ask.finish_reason, row.get("seed"), verdict, fix)
-        entries.append(one | ({"by": by} if by else {}))
-    reference = reference_of(rows[0], asks[0]) if how.force else None
-    return {"samples": entries} | ({"reference": reference} if reference else {})
+def _ask(row: dict[str, Any], answer_type: str) -> Ask:
+    return Ask(
+        row["response"],
+        forms_of(row["answer"]),
+        str(row.get("answer_type") or answer_type),
+        str(row.get("question_orig") or row["question"]),
+        tuple(option for option in row.get("options") or () if isinstance(option, str)),
+        row.get("finish_reason") or "stop",
+    )
+
+
+def _entry(row: dict[str, Any], verdict: Verdict, fix: Fix | None) -> dict[str, Any]:
+    found = row.get("meta")
+    meta: dict[str, Any] = found if isinstance(found, dict) else {}
+    by = {key: meta[key] for key in _MAKER_KEYS if meta.get(key)}
+    one = entry(row["response"], row.get("finish_reason") or "stop", row.get("seed"), verdict, fix)
+    return one | ({"by": by} if by else {})
 
 
 def forms_of(answer: Any) -> tuple[str, ...]:

@@ -64,6 +64,39 @@ function codes() {
   fill(byId("codes"), ...(boxes.length ? boxes : [element("p", "empty", "Nothing found.")]));
 }
 
+// --- verdicts to check ---
+
+function audit() {
+  const audit = data.audit;
+  if (!audit) return;
+  byId("audit").hidden = false;
+  document.querySelector('a[href="#audit"]').hidden = false;
+  byId("audited").textContent = (audit.rows === 1 ? "One verdict" : number(audit.rows) + " verdicts") + " of audit.jsonl, spread over the rules that made them. " +
+    (audit.checked ? "Checked by a person: " + number(audit.checked) + ", of these right: " + number(audit.agreed) + "."
+      : "None is checked yet: fill in “right” in the file (true where you would judge the same) and make this page again.") +
+    (audit.unread ? " Lines that cannot be read: " + number(audit.unread) + "." : "");
+  fill(byId("verdicts"), ...audit.groups.map((group) => {
+    const box = element("details", "code");
+    const line = element("summary");
+    line.append(element("b", group.outcome, group.outcome), " " + group.rule + " ",
+      element("span", "times", number(group.rows.length)));
+    const table = element("table");
+    const head = element("tr");
+    head.append(...["Question", "Reference", "Answer found", "End of the response", "Right?"].map((name) => element("th", "", name)));
+    table.append(head, ...group.rows.map((row) => {
+      const cells = [row.question, row.reference, row.extracted === null ? "–" : row.extracted, row.response,
+        row.right === null ? "" : row.right ? "yes" : "no"];
+      const made = element("tr");
+      made.append(...cells.map((cell) => element("td", "", cell)));
+      return made;
+    }));
+    const scroll = element("div", "scroll verdicts");
+    scroll.append(table);
+    box.append(line, scroll);
+    return box;
+  }));
+}
+
 // --- filters ---
 
 const hasCode = (row, code) => row.hits.some(([found]) => found === code);
@@ -363,6 +396,7 @@ byId("keys").onclick = KEYS["?"];
 
 tiles();
 codes();
+audit();
 selects();
 filter();
 const asked = /^#row=(\d+)$/.exec(location.hash);

@@ -21,6 +21,7 @@ from prefdata import __version__
 from prefdata.atomic import atomic_writer
 from prefdata.findings import catalogue
 from prefdata.mixtures.model import Source
+from prefdata.report.audit import audit_of
 from prefdata.report.figures import histogram, shares
 from prefdata.stats import Collector
 
@@ -58,6 +59,7 @@ def write_page(
         "table": {"head": _HEAD, "rows": _table(path, sources, collectors, findings)},
         "notes": told,
         "findings": _findings(path, findings),
+        "audit": audit_of(sources),
         "rows": entries,
         "total": sum(collector.rows for collector in collectors),
         "thumbs": thumbs,

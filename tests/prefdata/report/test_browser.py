@@ -48,6 +48,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     ]
     (folder / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verdict = {"outcome": "wrong", "rule": "number", "extracted": "5"}
+    audit = {"question": EVIL, "answer": "4", "response": EVIL, "verdict": verdict, "right": None}
+    (folder / "audit.jsonl").write_text(json.dumps(audit) + "\n")
     write_report(folder / "r.html", load(folder / "p.jsonl").sources)
     return folder / "r.html"
 
@@ -232,3 +235,11 @@ def test_two_thousand_pairs_open_in_two_seconds(browser: Browser, tmp_path: Path
             "return b.top >= l.top - 1 && b.bottom <= l.bottom + 1"
         )
         assert browser.run(inside)
+
+
+def test_verdicts_to_check_are_shown_as_text(opened: Browser) -> None:
+    opened.run("document.querySelector('#verdicts details').open = true")
+    cells = "return [...document.querySelectorAll('#verdicts td')].map(e => e.textContent)"
+    assert opened.run(cells) == [EVIL, "4", "5", EVIL, ""]
+    assert "One verdict of audit.jsonl" in opened.run("return document.getElementById('audited').textContent")
+    assert opened.run("return window.owned") is None
