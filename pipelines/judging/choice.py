@@ -1,7 +1,8 @@
 r"""Multiple choice: `B`, `b.`, `(B)`, `B) text`, `Option B`, the text of an option, or its value.
 
 Letters belong to the list that the question shows; a row's own `options` are used where the question shows none.
-An answer that is no option at all is undecided, unless it is a number and every option is another number.
+An answer that is no option at all is undecided, unless every option is a number or formula with another value, or a
+bare letter while the answer is one as well.
 """
 
 import re
@@ -10,7 +11,7 @@ from functools import lru_cache
 from string import ascii_uppercase
 from typing import Final
 
-from pipelines.judging import expression, number, yesno
+from pipelines.judging import expression, maths, number, yesno
 from pipelines.judging.normalise import contains, operators, plain, unwrap, words
 from pipelines.judging.quantity import quantity
 from pipelines.judging.verdict import Decision
@@ -24,6 +25,9 @@ _LEADING: Final = re.compile(
     r"\s*[.:：]?(.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_TEXT_LETTER: Final = re.compile(
+    r"^\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{\s*(\([A-Za-z]\)|[A-Za-z][.):])\s*\}(?:\\[ ,;:!]|~|\\q?quad\b)?"
+)
 _INLINE: Final = re.compile(r"[(（]([A-Za-z])[)）]")
 _NAMED: Final = re.compile(r"\b(?:option|choice)\s+\(?([A-Z])\)?(?![\w'])", re.IGNORECASE)
 _FIRST_LISTED: Final = re.compile(r"A[).:：、）]")
@@ -36,6 +40,8 @@ _LISTED: Final = re.compile(
     r"(.*?)(?=\s*(?:\n|$)|\s+[(（][A-Z][)）]|\s+[A-Z][.):：、]\s)"
 )
 _MAX_SENTENCE: Final = 600
+_FORMULA: Final = re.compile(r"[\d\\^+=<>]")
+_PROSE: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
 @lru_cache(maxsize=4096)
@@ -82,7 +88,7 @@ def judge(text: str, gold: str, options: Sequence[str] = ()) -> Decision:
         return Decision("undecided", "choice", reason="gold")
     chosen = pick(text, options)
     if chosen is None:
-        if options and not golds.isdisjoint(ascii_uppercase[: len(options)]) and _other_number(text, options):
+        if options and not golds.isdisjoint(ascii_uppercase[: len(options)]) and _is_no_option(text, options):
             return Decision("wrong", "choice-value", plain(text)[:80])
         return Decision("undecided", "choice", plain(text)[:80], reason="nomatch")
     if len(chosen) > 1 and not chosen <= golds:
@@ -108,7 +114,7 @@ def gold_letters(gold: str, options: Sequence[str]) -> frozenset[str]:
 
 def pick(text: str, options: Sequence[str]) -> frozenset[str] | None:
     """The option letters an answer stands for; more than one when it is ambiguous, None when it is no option."""
-    text = unwrap(text[:4000])
+    text = _TEXT_LETTER.sub(r"\1 ", unwrap(text[:4000]))
     if text in options and len(text) > 1:
         return letters_of(text, options)
     alone = _ALONE.fullmatch(text)
@@ -129,6 +135,17 @@ def pick(text: str, options: Sequence[str]) -> frozenset[str] | None:
         return frozenset(
             ascii_uppercase[i] for i, option in enumerate(options) if yesno.polarity(option) == said
         )
+    formula = maths.formula(text)
+    if options and _is_formula(formula):
+        # Not by its words: `a^2 + b^2` says neither `a^2` nor `b^2`, nor does `8\\pi` say `\\pi`.
+        return (
+            frozenset(
+                ascii_uppercase[i]
+                for i, option in enumerate(options[:26])
+                if maths.judge(formula, option).outcome == "correct"
+            )
+            or None
+        )
     return _in_sentence(text, options) if len(text) > 1 else None
 
 
@@ -145,7 +162,7 @@ def _in_sentence(text: str, options: Sequence[str]) -> frozenset[str] | None:
     hits = [
         i
         for i, option in enumerate(options[:26])
-        if len(option.strip()) > 1 and contains(said, words(option))
+        if len(option.strip()) > 1 and "\\" not in option and contains(said, words(option))
     ]
     # `red wine` also contains `red`: an option inside a longer one that was said does not count.
     hits = [
@@ -178,10 +195,18 @@ def _same_text(option: str, text: str) -> bool:
     return bool(mine) and mine == theirs and operators(option) == operators(text)
 
 
-def _other_number(text: str, options: Sequence[str]) -> bool:
-    """Whether the answer is a number and every option is a number that it plainly differs from."""
-    values = [quantity(unwrap(option)) for option in options]
-    return all(
-        value is not None and number.judge(text, option).outcome == "wrong"
-        for value, option in zip(values, options, strict=True)
-    ) and (quantity(text) is not None or bool(expression.values(text)))
+def _is_formula(text: str) -> bool:
+    return bool(_FORMULA.search(text)) and not _PROSE.search(text)
+
+
+def _is_no_option(text: str, options: Sequence[str]) -> bool:
+    """Whether the answer is a letter or value, every option is one, too, and it plainly differs from them all."""
+    alone = _ALONE.fullmatch(unwrap(text))
+    if alone:
+        return all(_ALONE.fullmatch(unwrap(option)) for option in options)
+    is_number = quantity(text) is not None or bool(expression.values(text))
+    return (is_number or _is_formula(text)) and all(
+        (number if is_number and quantity(unwrap(option)) is not None else maths).judge(text, option).outcome
+        == "wrong"
+        for option in options
+    )

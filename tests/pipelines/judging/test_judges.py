@@ -51,6 +51,51 @@ def test_a_number_that_is_no_option_is_wrong_where_all_options_are_numbers() -> 
     assert outcome("32.0", "B", "choice", ("30", "32", "36")) == C
 
 
+FORMULAS = (
+    r"$\frac{1}{2} a^{2}$",
+    r"$\pi$",
+    r"$2 \sqrt{13}$",
+    r"$\frac{1}{2}\left(a^{2}+b^{2}\right)$",
+    "$12$",
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        (r"\frac{1}{2}(a^2+b^2)", "D", C),
+        (r"\frac{1}{2}(a^2+b^2)", "A", W),  # though it holds each word of A
+        (r"The area is $\frac12 (b^2 + a^2)$.", "D", C),
+        (r"\sqrt{52}", "C", C),
+        (r"\pi", "B", C),
+        (r"3 \cdot 4", "E", C),
+        (r"\textbf{(C) } 2\sqrt{13}", "C", C),
+        (r"\textbf{(C)}\ 2\sqrt{13}", "B", W),
+        (r"\text{E.}~12", "E", C),
+        (r"8\pi", "B", U),  # no option, but a^2 may be anything
+        (r"\angle 14", "E", U),
+        ("12 and more", "E", C),
+    ],
+)
+def test_options_that_are_formulas_are_compared_by_value(answer: str, gold: str, right: str) -> None:
+    assert outcome(answer, gold, "choice", FORMULAS) == right
+
+
+def test_a_value_other_than_every_option_is_wrong() -> None:
+    values = ("7", r"$2 \sqrt{13}$", r"$6+\frac{\pi}{2}$")
+    assert outcome("10", "B", "choice", values) == W
+    assert outcome(r"2\pi", "C", "choice", values) == W
+    assert outcome("10", "B", "choice", (*values, "another number")) == U
+    assert outcome("the angle is $x$", "B", "choice", values) == U
+
+
+def test_a_letter_other_than_every_bare_letter_is_wrong() -> None:
+    points = ("A", "B", "C")
+    assert outcome("O", "B", "choice", points) == W
+    assert outcome("(b)", "B", "choice", points) == C
+    assert outcome("image2", "B", "choice", points) == U
+
+
 @pytest.mark.parametrize(
     ("answer", "gold", "right"),
     [
