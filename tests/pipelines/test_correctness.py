@@ -282,6 +282,7 @@ def test_the_length_gap_is_a_mean_over_questions_with_pairs(tmp_path: Path) -> N
         (("--answer-type", "colour"), "--answer-type colour"),
         (("--prompt-version", "fr"), "fr"),
         (("--samples", "nowhere"), "nowhere"),
+        (("--max-lines", "10"), "--max-lines"),
     ],
 )
 def test_a_mistake_gets_one_sentence(inputs: Path, more: tuple[str, str], said: str) -> None:

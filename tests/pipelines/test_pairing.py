@@ -124,3 +124,28 @@ def test_a_right_answer_that_was_cut_off_is_not_chosen() -> None:
     whole, bad = judged("correct", "7", "so it is 7"), judged("wrong", "8")
     assert pair([cut_off, bad], 5).pairs == ()
     assert [chosen.response for chosen, _ in pair([cut_off, whole, bad], 5).pairs] == ["so it is 7"]
+
+
+def test_near_duplicates_are_left_out_and_counted() -> None:
+    words = " ".join(f"word{chr(97 + n)}" for n in range(26))
+    drawn = [
+        judged("correct", "7", f"{words} gives 7"),
+        judged("correct", "7", f"{words} makes 7"),  # one word of 28 differs
+        judged("correct", "7", f"{words} gives 7 of 9"),  # another number
+        judged("wrong", "8", f"{words} gives 7"),  # another answer
+    ]
+    paired = pair(drawn, 15)
+    assert (paired.duplicates, paired.near_duplicates) == (0, 1)
+    assert [chosen.response for chosen, _ in paired.pairs] == [drawn[0].response, drawn[2].response]
+
+
+def test_a_reference_stands_in_only_where_nothing_is_right() -> None:
+    given = msgspec.structs.replace(judged("correct", "7", "given"), reference=True)
+    a, b = judged("correct", "7"), judged("wrong", "8")
+    forced = pair([b], 5, reference=given)
+    assert [(chosen.response, forced.forced, forced.side) for chosen, _ in forced.pairs] == [
+        ("given", True, "hard")
+    ]
+    assert not pair([a, b], 5, reference=given).forced
+    assert pair([a], 5, reference=given).pairs == ()
+    assert pair([judged("undecided", reason="format")], 5, reference=given).pairs == ()
