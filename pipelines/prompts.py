@@ -1,7 +1,9 @@
-r"""What the model is asked: the question in one of six fixed forms, or as it stands.
+r"""What the model is asked: the question in one of nine fixed forms, or as it stands.
 
 `en`/`zh` ask for reasoning and a last line `Final answer: ...` (`答案: ...`), the instruction before the question;
 `en_v2`/`zh_v2` put the question first and ask for `Answer: \boxed{...}`; `en_r1`/`zh_r1` ask for `<think>` and a box.
+`en_background`, `en_visual` and `en_grounded` are `en` with what the reasoning has to begin with: knowledge, a
+description of the picture, or regions of it (the three further styles of the MPO paper, arXiv 2411.10442).
 `plain` leaves the question alone, for models trained on one fixed form. The markers are an interface (judging looks
 for them, and files sampled elsewhere hold them); the wording around them is ours.
 """
@@ -21,13 +23,17 @@ class Template(msgspec.Struct, frozen=True):
     after: str = ""
 
 
+_MARKED = (
+    " When you are done, give the result on a line of its own that begins with the marker, in this form:\n"
+    "Final answer: ..\n\nQuestion:\n"
+)
+
 TEMPLATES: Final[dict[str, Template]] = {
     "plain": Template(),
     "en": Template(
         before=(
-            "Work through the question below carefully, one step after another, and write your reasoning down. "
-            "When you are done, give the result on a line of its own that begins with the marker, in this form:\n"
-            "Final answer: ..\n\nQuestion:\n"
+            "Work through the question below carefully, one step after another, and write your reasoning down."
+            + _MARKED
         )
     ),
     "zh": Template(
@@ -62,6 +68,25 @@ TEMPLATES: Final[dict[str, Template]] = {
             "写出不依赖思考过程也能读懂的回答。\n\n"
         ),
         after="\n\n请把回答的最终结果写在 \\boxed{} 中。",
+    ),
+    "en_background": Template(
+        before=(
+            "First recall the knowledge that the question below draws on, such as definitions, laws and facts, and "
+            "write it down. Then apply it to the question, one step after another." + _MARKED
+        )
+    ),
+    "en_visual": Template(
+        before=(
+            "First describe what the picture shows as far as it matters for the question below: objects, text, "
+            "numbers, and how they lie. Then reason from your description, one step after another." + _MARKED
+        )
+    ),
+    "en_grounded": Template(
+        before=(
+            "Work through the question below carefully, one step after another. Whenever you speak of something in the "
+            "picture, say where it is, in the form <ref>name</ref><box>[[x1, y1, x2, y2]]</box> with coordinates from "
+            "0 to 1000." + _MARKED
+        )
     ),
 }
 

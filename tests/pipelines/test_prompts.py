@@ -24,6 +24,9 @@ def text_of(version: str, question: str) -> str:
         ("zh_v2", ["答案：\\boxed{$FINAL_ANSWER}"]),
         ("en_r1", ["<think>", "</think>", "\\boxed{}"]),
         ("zh_r1", ["<think>", "</think>", "\\boxed{}"]),
+        ("en_background", ["Final answer: ..", "Question:\nHow many?"]),
+        ("en_visual", ["Final answer: ..", "Question:\nHow many?"]),
+        ("en_grounded", ["Final answer: ..", "<box>[[x1, y1, x2, y2]]</box>", "Question:\nHow many?"]),
     ],
 )
 def test_a_version_holds_its_literal_markers(version: str, markers: list[str]) -> None:
