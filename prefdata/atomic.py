@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from prefdata.errors import PrefdataError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# A full disk, a quota, and a limit on the size of a file (`ulimit -f`).
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager

@@ -119,4 +119,4 @@ def _unknown(row: dict[str, Any], container: Container) -> str:
             if told is not None:
                 return f"the rows (of `{told[0]}`) lie in a list under `{key}`; write the list alone"
     keys = ", ".join(f"`{key}`" for key in list(row)[:8]) or "no keys"
-    return f"no known format has rows with {keys}; name one with --format"
+    return f"no known format has rows with {keys}; `prefdata formats` lists them, and `validate --format` forces one"

@@ -244,4 +244,6 @@ def _opened(config: Common) -> "tuple[Mixture, list[Index]]":
     root = image_root(config.image_root)
     mixture = load(Path(config.mix), root)
     folder = Path(config.index) if config.index else Path(config.mix).parent / ".prefdata-index"
+    if folder.exists() and not folder.is_dir():
+        raise PrefdataError(f"--index {folder}: is a file; name a folder for the indexes.")
     return mixture, [open_index(source.annotation, folder) for source in mixture.sources]

@@ -38,6 +38,9 @@ class Treatment(msgspec.Struct, frozen=True):
     change: Callable[[bytes, int], bytes]
 
 
+COPIED = Treatment(b"", lambda data, number: data)
+
+
 class Gatherer:
     """Reads rows of all sources. `moved` counts the paths that got a prefix.
 
@@ -66,14 +69,15 @@ class Gatherer:
 
     def rows(self, codes: "array[int]") -> bytes:
         """The rows of packed codes as lines. Raises PrefdataError."""
-        return b"".join(self._read(codes))
+        return b"".join(self.lines(codes))
 
     def close(self) -> None:
         """Close the files."""
         while self._files:
             os.close(self._files.pop())
 
-    def _read(self, codes: "array[int]") -> list[bytes]:
+    def lines(self, codes: "array[int]") -> list[bytes]:
+        """The rows of packed codes, each a line. Raises PrefdataError."""
         rows = [b""] * len(codes)
         current, pread = -1, os.pread
         for place in sorted(range(len(codes)), key=codes.__getitem__):

@@ -15,10 +15,12 @@ from prefdata.mixtures.datasetinfo import looks_like_info, read_info
 from prefdata.mixtures.lists import counted_source, read_lists
 from prefdata.mixtures.meta import decode_meta, parse
 from prefdata.mixtures.model import Mixture, Source
-from prefdata.mixtures.yamls import read_own, read_xtuner
+from prefdata.mixtures.yamls import read_own, read_xtuner, repeated_keys
 from prefdata.progress import say
 from prefdata.sniff import sniff
 
+# Missing files named in one error.
+_NAMED = 5
 # A mixture is a short text; anything longer that is no JSON is not one.
 _MAX_TEXT = 4 * 1024 * 1024
 _MAX_INFO = 64 * 1024 * 1024
@@ -29,11 +31,16 @@ def load(path: Path, image_root: Path | None = None) -> Mixture:
     path = Path(path)
     mixture = listed(path, image_root)
     if mixture is None:
-        sniffed = sniff(path)
+        try:
+            sniffed = sniff(path)
+        except PrefdataError:
+            _refuse_broken_meta(path)
+            raise
         if sniffed.container != "meta":
             source = Source(name=path.stem, annotation=path, root=image_root, format=sniffed.format)
             return Mixture((source,), "file")
         mixture = _meta(path, image_root)
+    _refuse_missing(path, mixture)
     for note in mixture.notes:
         say(note)
     return msgspec.structs.replace(
@@ -80,9 +87,13 @@ def _yaml(path: Path, text: str) -> Any:
     import yaml
 
     try:
+        for line, key in repeated_keys(yaml.compose(text, yaml.SafeLoader)):
+            raise PrefdataError(f"{path}:{line}: a second `{key}`, where the first would be lost; keep one.")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PrefdataError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+    except RecursionError:
+        raise PrefdataError(f"{path}: not valid YAML (nested too deeply).") from None
 
 
 def _info(path: Path, image_root: Path | None) -> Mixture | None:
@@ -113,13 +124,46 @@ def _meta(path: Path, image_root: Path | None) -> Mixture:
     return Mixture(mixture.sources, "meta", notes, {"internvl": notes[0]} if notes else {})
 
 
+def _refuse_broken_meta(path: Path) -> None:
+    """Raises PrefdataError where a file that no row can be read from was meant as a meta.json."""
+    if not path.is_file() or path.stat().st_size > _MAX_TEXT:
+        return
+    data = path.read_bytes()
+    if not data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") or b"annotation" not in data:
+        return
+    try:
+        decode_meta(data)
+    except ValueError as error:
+        place = re.search(r"byte (\d+)", str(error))
+        line = data.count(b"\n", 0, int(place[1])) + 1 if place else 1
+        raise PrefdataError(f"{path}:{line}: not a readable meta.json ({error}).") from error
+
+
+def _refuse_missing(path: Path, mixture: Mixture) -> None:
+    """Raises PrefdataError where files of sources are not there: all at once, as far as a sentence can hold them."""
+    missing = [source for source in mixture.sources if not source.annotation.is_file()]
+    if len(missing) == 1:
+        (one,) = missing
+        raise PrefdataError(f"{path}: source {one.name!r}: no file {one.annotation}; check the path.")
+    if missing:
+        named = ", ".join(str(source.annotation) for source in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise PrefdataError(
+            f"{path}: {len(missing)} of {len(mixture.sources)} sources: no file {named}{more}; check the paths."
+        )
+
+
 def _with_format(path: Path, source: Source) -> Source:
-    if not source.annotation.is_file():
-        raise PrefdataError(f"{path}: source {source.name!r}: no file {source.annotation}; check the path.")
     if source.format is not None:
         return source
-    sniffed = sniff(source.annotation)
-    if sniffed.container == "meta":
+    try:
+        sniffed = sniff(source.annotation)
+        nested = sniffed.container == "meta"
+    except PrefdataError:
+        if listed(source.annotation) is None:
+            raise
+        nested = True
+    if nested:
         raise PrefdataError(
             f"{path}: source {source.name!r}: {source.annotation} is a mixture itself; name a data file."
         )

@@ -25,7 +25,7 @@ from prefdata.mixtures.gather import Gatherer, Treatment, gather
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.model import Mixture, Source
 from prefdata.mixtures.moving import move, moved_record
-from prefdata.mixtures.outputs import Shard, Written, finish, staging
+from prefdata.mixtures.outputs import Written, cut, finish, staging
 from prefdata.mixtures.plan import Plan
 from prefdata.mixtures.scatter import possible, scatter
 from prefdata.outcome import Count, note
@@ -60,11 +60,7 @@ def write_epoch(
         _Change(name, source, prefix, target if source.format != target else None)
         for name, source, prefix in zip(names(mixture), mixture.sources, prefixes, strict=True)
     ]
-    names_of = (f"part-{number:05d}-of-{shards:05d}.jsonl" for number in range(shards))
-    parts = [
-        Shard(name=name, first=len(drawn) * number // shards, last=len(drawn) * (number + 1) // shards)
-        for number, name in enumerate(names_of)
-    ]
+    parts = cut(len(drawn), shards, "jsonl")
     with (
         staging(folder) as staged,
         progress("mix write", len(drawn)) as bar,

@@ -146,7 +146,7 @@ def source_problems(name: str, entry: Any) -> Iterator[Problem]:
     elif _factor(entry["repeat_time"]) is None:
         yield Problem(
             "PD705",
-            f"`repeat_time` is {entry['repeat_time']}, a number above 0 and up to {MOST_COPIES:,} is needed",
+            f"`repeat_time` is {_written(entry['repeat_time'])}, a number above 0 and up to {MOST_COPIES:,} is needed",
         )
     for key in ("length", "max_dynamic_patch"):
         value = entry.get(key)
@@ -155,6 +155,11 @@ def source_problems(name: str, entry: Any) -> Iterator[Problem]:
     for key in entry:
         if key not in KEYS and key not in LICENCE:
             yield Problem("PD708", f"`{key}` is not a key of a source")
+
+
+def _written(value: Any) -> str:
+    """A value as it stands in the file: 2 is a number, "2" is none."""
+    return str(value) if isinstance(value, Decimal) else msgspec.json.encode(value).decode()
 
 
 def _factor(value: Any) -> Decimal | None:
@@ -174,7 +179,8 @@ def write_meta(path: Path, mixture: Mixture) -> None:
     for source in mixture.sources:
         if source.name in document:
             raise PrefdataError(
-                f"{path}: two sources are named {source.name!r}; a meta.json holds each name once."
+                f"{path}: two sources are named {source.name!r}; a meta.json holds each name once, "
+                "so give them other names."
             )
         entry: dict[str, Any] = {
             "root": relative(source.root if source.root is not None else source.annotation.parent, path),

@@ -56,6 +56,22 @@ class Shard(msgspec.Struct, kw_only=True):
     hash: str = ""
 
 
+def cut(rows: int, shards: int, suffix: str) -> list[Shard]:
+    """The shards of an epoch. Raises PrefdataError where some would be empty, which no loader takes for data."""
+    if shards > rows:
+        raise PrefdataError(
+            f"--shards {shards}: the epoch has {rows} row{'' if rows == 1 else 's'}; ask for fewer."
+        )
+    return [
+        Shard(
+            name=f"part-{number:05d}-of-{shards:05d}.{suffix}",
+            first=rows * number // shards,
+            last=rows * (number + 1) // shards,
+        )
+        for number in range(shards)
+    ]
+
+
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A place for the shards until `finish`, gone afterwards. Raises PrefdataError where other files are in the way."""

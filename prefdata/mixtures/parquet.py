@@ -5,7 +5,9 @@ parts), source, meta (JSON text, since every source carries other keys). The dec
 that content; rows with anything more (tool calls, a margin) are refused and have JSON lines.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.images import resolve
 from prefdata.mixtures.draw import Epoch
+from prefdata.mixtures.gather import COPIED, Gatherer
 from prefdata.mixtures.index import Index, file_hash
 from prefdata.mixtures.model import Mixture, Source
-from prefdata.mixtures.outputs import Written, finish, staging
+from prefdata.mixtures.outputs import Written, cut, finish, staging
 from prefdata.mixtures.plan import Plan
 from prefdata.progress import progress
 from prefdata.records import Media, Message, PreferencePair, Text, place_media
@@ -36,18 +39,22 @@ def write_parquet(
     schema = _schema()
     files: dict[str, dict[str, Any]] = {}
     size = 0
-    with staging(folder) as staged, progress("mix write", len(drawn)) as bar:
-        for shard in range(shards):
-            name = f"part-{shard:05d}-of-{shards:05d}.parquet"
-            first, last = len(drawn) * shard // shards, len(drawn) * (shard + 1) // shards
-            with atomic_writer(staged / name) as out, pyarrow.parquet.ParquetWriter(out, schema) as writer:
-                for begin in range(first, last, _BATCH):
-                    block = drawn[begin : min(begin + _BATCH, last)]
-                    rows = list(_rows(block, mixture, indexes))
+    parts = cut(len(drawn), shards, "parquet")
+    with (
+        staging(folder) as staged,
+        progress("mix write", len(drawn)) as bar,
+        closing(Gatherer(indexes, [COPIED] * len(indexes))) as reader,
+    ):
+        for part in parts:
+            path = staged / part.name
+            with atomic_writer(path) as out, pyarrow.parquet.ParquetWriter(out, schema) as writer:
+                for begin in range(part.first, part.last, _BATCH):
+                    codes = drawn.packed[begin : min(begin + _BATCH, part.last)]
+                    rows = list(_rows(codes, mixture, reader))
                     writer.write_table(pyarrow.Table.from_pylist(rows, schema))
                     bar.advance(len(rows))
-            files[name] = {"rows": last - first, "hash": file_hash(staged / name)}
-            size += (staged / name).stat().st_size
+            files[part.name] = {"rows": part.last - part.first, "hash": file_hash(path)}
+            size += path.stat().st_size
         # The images are inside: the folder itself serves as the root that a meta.json names.
         finish(folder, staged, files, plan, "trl", folder)
     return Written(folder=str(folder), files=list(files), rows=len(drawn), bytes=size, root=str(folder))
@@ -74,14 +81,9 @@ def _schema() -> Any:
     return pa.schema(columns, metadata=metadata)
 
 
-def _rows(
-    block: Sequence[tuple[int, int]], mixture: Mixture, indexes: Sequence[Index]
-) -> Iterator[dict[str, Any]]:
-    for number, row in block:
-        source, index = mixture.sources[number], indexes[number]
-        with open(index.path, "rb") as stream:
-            stream.seek(index.starts[row])
-            data = stream.read(index.lengths[row])
+def _rows(codes: "array[int]", mixture: Mixture, reader: Gatherer) -> Iterator[dict[str, Any]]:
+    for (number, row), data in zip(Epoch(codes), reader.lines(codes), strict=True):
+        source = mixture.sources[number]
         place = f"{source.annotation}: row {row + 1}"
         try:
             record = get(str(source.format)).to_record(msgspec.json.decode(data))

@@ -1,6 +1,8 @@
 """Mean tokens of a row of a source: text by the model's tokenizer, images by InternVL's tiles, on a sample of rows."""
 
+from array import array
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -9,6 +11,7 @@ import msgspec
 from prefdata.errors import PrefdataError
 from prefdata.formats import BadRow, get
 from prefdata.images import is_url, resolve
+from prefdata.mixtures.gather import COPIED, Gatherer
 from prefdata.mixtures.index import Index
 from prefdata.mixtures.model import Source
 from prefdata.records import Media
@@ -29,11 +32,11 @@ def row_tokens(tokenizer: str, most: int) -> Callable[[Source, Index], float]:
         tiles = source.max_dynamic_patch or most
         reader = get(str(source.format))
         total = 0
-        with open(index.path, "rb") as stream:
+        with closing(Gatherer([index], [COPIED])) as rows:
             for row in sorted(chosen):
-                stream.seek(index.starts[row])
+                (line,) = rows.lines(array("Q", [row]))
                 try:
-                    record = reader.to_record(msgspec.json.decode(stream.read(index.lengths[row])))
+                    record = reader.to_record(msgspec.json.decode(line))
                 except BadRow as error:
                     raise PrefdataError(f"{source.annotation}: row {row + 1}: {error}.") from error
                 total += sum(count(turn.text) for turn in prompt_of(record))

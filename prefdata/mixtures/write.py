@@ -91,7 +91,8 @@ def _write_info(path: Path, mixture: Mixture, rows: Sequence[int]) -> list[str]:
     for source, have in zip(mixture.sources, rows, strict=True):
         if source.name in document:
             raise PrefdataError(
-                f"{path}: two sources are named {source.name!r}; a dataset_info.json holds a name once."
+                f"{path}: two sources are named {source.name!r}; a dataset_info.json holds a name once, "
+                "so give them other names."
             )
         want = share_of(source, have).want
         entry, missing = info_entry(source, relative(source.annotation, path), want if want != have else None)
