@@ -13,7 +13,7 @@ from pipelines.cli.options import identity
 from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
-from pipelines.judging import ANSWER_TYPES, version
+from pipelines.judging import version
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -23,11 +23,10 @@ from pipelines.output import (
     write_card,
     write_mixture_entry,
 )
-from pipelines.questions import Asked, How, load, thinned
+from pipelines.questions import check_answer_type, judgeable
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.progress import say
-from prefdata.readers import read_rows
 
 if TYPE_CHECKING:
     from pipelines.cli.cot_pairs import Config
@@ -41,8 +40,6 @@ CAVEATS = """A right final answer can have a wrong reasoning before it: only the
 
 def run(config: "Config") -> int | None:
     """Do the run, print its counts, and put one JSON line on standard output."""
-    if config.answer_type not in ANSWER_TYPES:
-        raise PrefdataError(f"--answer-type {config.answer_type}: use one of {', '.join(ANSWER_TYPES)}.")
     if config.dry_run:
         _rehearse(config)
         return None
@@ -100,7 +97,7 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     source = Path(config.prompt_path)
     settings, inputs = pinned(config, "cot-pairs", source)
     engine = make_engine(config)
-    asked = shard(_questions(config, source), *config.shard_of, engine.batch_size)
+    asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
     suffix = f"_{config.prompt_version}_correctness"
     path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
     settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
@@ -126,34 +123,14 @@ def _rehearse(config: "Config") -> None:
         raise PrefdataError("--dry-run: with --samples nothing is generated; leave one of them out.")
     _check_inputs(config)
     engine = make_engine(config)
-    asked = shard(_questions(config, Path(config.prompt_path)), *config.shard_of, engine.batch_size)
+    asked = shard(judgeable(config, Path(config.prompt_path)), *config.shard_of, engine.batch_size)
     dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
     requests = [one.request for one in asked if one.problem is None]
     rehearse(engine, requests, None, dropped, config.price_per_mtok)
 
 
-def _questions(config: "Config", source: Path) -> list[Asked]:
-    how = How(
-        version=config.prompt_version,
-        n=config.num_return_sequences,
-        sampling=config.sampling(),
-        seed=config.seed,
-        image_root=Path(config.image_root) if config.image_root else None,
-    )
-    rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
-    judgeable = [
-        one if one.answer_type != "auto" else msgspec.structs.replace(one, answer_type=config.answer_type)
-        for one in load(source, how, rows)
-    ]
-    for one in judgeable:
-        if not one.gold:
-            raise PrefdataError(
-                f"{source}: the question {str(one.row['question_orig'])[:60]!r} has no `answer` to judge by."
-            )
-    return judgeable
-
-
 def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
+    check_answer_type(config.answer_type)
     where = Path(config.samples)
     files = samples.files_of(where)
     path = run_path(config.out_dir, "samples", where, "_correctness")

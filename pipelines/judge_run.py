@@ -17,6 +17,7 @@ import msgspec
 from pipelines.audit import Audit
 from pipelines.judging import ANSWER_TYPES, Ask, Tolerance, Verdict, judge_all
 from pipelines.judging.agreement import Agreement
+from pipelines.questions import check_answer_type
 from pipelines.samples import forms_of
 from prefdata import jsonl
 from prefdata.containers import probe
@@ -42,8 +43,7 @@ class _Row(NamedTuple):
 
 def run(config: "Config") -> None:
     """Judge the file, print a line for each row and a summary."""
-    if config.answer_type not in ANSWER_TYPES:
-        raise PrefdataError(f"--answer-type {config.answer_type}: use one of {', '.join(ANSWER_TYPES)}.")
+    check_answer_type(config.answer_type)
     outcomes: Counter[str] = Counter()
     agreement = Agreement()
     audit = Audit()

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines import cot_run, dropout_run
+from pipelines import cot_run, dropout_run, step_run
 from pipelines.audit import of_samples
 from pipelines.output import relative_images
 from pipelines.tally import joined
@@ -55,6 +55,8 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
         if config["command"] == "cot-pairs":
             shown = counts["judging"] | {"dropped": counts["dropped"]}
             cot_run.describe(work, config, shown, root, out.name)
+        elif config["command"] == "step-scores":
+            step_run.describe(work, config, counts, out.name)
         else:
             dropout_run.describe(work, config, counts, root, out.name)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,8 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
 
 def _root(paths: Sequence[Path], manifests: Sequence[dict[str, Any]], out: Path) -> Path | None:
     """Where the image paths of all shards start; None, and a sentence, where they do not start in one folder."""
-    trainable = [path for path, manifest in zip(paths, manifests, strict=True) if manifest["counts"]["pairs"]]
+    counts = [(path, manifest["counts"]) for path, manifest in zip(paths, manifests, strict=True)]
+    trainable = [path for path, found in counts if found.get("pairs")]
     pictured = [path for path in trainable if any(relative_images(path / "pairs.jsonl"))]
     metas = [path / "meta.json" for path in pictured or trainable[:1]]
     roots = {source.root for meta in metas if meta.exists() for source in load(meta).sources}

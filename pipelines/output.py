@@ -145,9 +145,18 @@ def write_mixture_entry(run: Path, pairs: int, root: Path | None, name: str) -> 
 
 
 def write_card(
-    run: Path, what: str, counts: Mapping[str, Any], settings: Mapping[str, Any], caveats: str, name: str
+    run: Path,
+    what: str,
+    counts: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    caveats: str,
+    name: str,
+    files: Mapping[str, str] = _FILES,
 ) -> None:
-    """README.md: what the pairs are, the counts (nested ones by reason), the settings, what to beware of."""
+    """README.md: what the rows are, the counts (nested ones by reason), the settings, what to beware of.
+
+    files: what each file holds, the data itself first.
+    """
     command = settings.get("command")
     card.write_card(
         run / "README.md",
@@ -156,9 +165,9 @@ def write_card(
         counts=counts,
         settings={key: value for key, value in settings.items() if key != "command"},
         caveats=caveats,
-        files={file: holds for file, holds in _FILES.items() if (run / file).exists()},
+        files={file: holds for file, holds in files.items() if (run / file).exists()},
         tags=(str(command),) if command else (),
         images=any(
-            msgspec.json.decode(line, type=_Pictured).image for _, line in read_lines(run / "pairs.jsonl")
+            msgspec.json.decode(line, type=_Pictured).image for _, line in read_lines(run / next(iter(files)))
         ),
     )

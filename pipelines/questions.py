@@ -9,7 +9,7 @@ may stand in the file twice: it is kept as `source_id`.
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from prefdata.errors import PrefdataError
 from prefdata.formats.dialect import IMAGE, in_reading_order, join
 from prefdata.readers import Located, read_rows
 from prefdata.records import Media, Question, content_id, record_id
+
+if TYPE_CHECKING:
+    from pipelines.cli.judged_options import JudgedOptions
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +63,36 @@ def load(path: Path, how: How, rows: Sequence[Located] | None = None) -> list[As
                 f"{path}:{located.line}: answer_type {one.answer_type!r} is not known; "
                 f"use one of {', '.join(ANSWER_TYPES)}."
             )
+    return asked
+
+
+def check_answer_type(name: str) -> None:
+    """Refuse an `--answer-type` that is none."""
+    if name not in ANSWER_TYPES:
+        raise PrefdataError(f"--answer-type {name}: use one of {', '.join(ANSWER_TYPES)}.")
+
+
+def judgeable(options: "JudgedOptions", source: Path) -> list[Asked]:
+    """The questions of a file that the flags ask for; PrefdataError where one has no reference answer."""
+    check_answer_type(options.answer_type)
+    how = How(
+        version=options.prompt_version,
+        n=options.num_return_sequences,
+        sampling=options.sampling(),
+        seed=options.seed,
+        image_root=Path(options.image_root) if options.image_root else None,
+    )
+    rows = thinned(
+        list(read_rows(source, "qa")), options.sample_start_idx, options.sample_max_num, options.seed
+    )
+    asked = [
+        one if one.answer_type != "auto" else msgspec.structs.replace(one, answer_type=options.answer_type)
+        for one in load(source, how, rows)
+    ]
+    for one in asked:
+        if not one.gold:
+            question = str(one.row["question_orig"])[:60]
+            raise PrefdataError(f"{source}: the question {question!r} has no `answer` to judge by.")
     return asked
 
 

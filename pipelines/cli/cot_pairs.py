@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from pipelines.choices import PromptVersion
-from pipelines.cli.options import AtLeastOne, RunOptions
+from pipelines.cli.judged_options import JudgedOptions
+from pipelines.cli.options import AtLeastOne
 from prefdata.cli.config import GOES_ON, config_command
 from prefdata.errors import PrefdataError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.rounds import Plan
 
 
-class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class Config(JudgedOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What `prefdata cot-pairs` can be told."""
 
     checkpoint: Annotated[
@@ -34,18 +34,12 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
             extra={"metavar": "DIR|FILE"},
         ),
     ] = ""
-    prompt_version: Annotated[
-        PromptVersion,
-        Meta(description="How the question is put; plain leaves it as it is (docs/judging.md)."),
-    ] = "en_v2"
     num_return_sequences: Annotated[
         int, Meta(ge=1, description="Most samples of one question; rounds of 8 end when it has its pairs.")
     ] = 32
     fixed_n: Annotated[
         bool, Meta(description="Draw all --num-return-sequences of every question, as the original does.")
     ] = False
-    temperature: Annotated[float, Meta(ge=0, description="0 is greedy.")] = 1.0
-    max_new_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] = 4096
     num_pairs_per_key: Annotated[int, Meta(ge=1, description="Most pairs of one question.")] = 15
     accuracy_range: Annotated[
         str,
@@ -54,10 +48,6 @@ class Config(RunOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
             extra={"metavar": "LOW,HIGH"},
         ),
     ] = "0.0,1.0"
-    answer_type: Annotated[
-        str,
-        Meta(description="How to judge rows without an answer_type of their own.", extra={"metavar": "TYPE"}),
-    ] = "auto"
     answer_fix: Annotated[
         bool,
         Meta(description="Chosen: spell a right answer as the reference does, and judge it again."),

@@ -42,7 +42,9 @@ def command(config: Config) -> int | None:
 
     out = Path(config.out_dir)
     counts = merge([Path(run) for run in config.runs], out)
-    say(f"{len(config.runs)} shards, {counts.get('pairs', 0)} pairs: {out / 'pairs.jsonl'}")
-    result = {"run": str(out), "pairs": str(out / "pairs.jsonl"), "counts": counts}
+    data = "pairs" if "pairs" in counts else "steps"
+    rows = "pairs" if data == "pairs" else "responses with scored steps"
+    say(f"{len(config.runs)} shards, {counts[data]} {rows}: {out / f'{data}.jsonl'}")
+    result = {"run": str(out), data: str(out / f"{data}.jsonl"), "counts": counts}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return None

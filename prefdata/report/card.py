@@ -34,8 +34,9 @@ def write_card(
 ) -> None:
     """Write the card.
 
-    counts: what was kept and dropped, nested ones by reason; `pairs` is the size. files: name -> what it holds; the
-    first is the data itself, or a pattern. images: whether any row has one. provenance: where rows tell their making.
+    counts: what was kept and dropped, nested ones by reason; `pairs`, or `rows`, is the size. files: name -> what it
+    holds; the first is the data itself, or a pattern. images: whether any row has one. provenance: where rows tell
+    their making.
     """
     text = card(name, what, counts, settings, caveats, files, tags, images=images, provenance=provenance)
     write_text(path, text)
@@ -59,7 +60,14 @@ def card(
     listed = "\n".join(f"- `{file}`: {holds}" for file, holds in files.items())
     beware = f"## Limitations\n\n{caveats}\n\n" if caveats else ""
     told_where = f"{provenance}\n\n" if provenance else ""
-    front = _front(name, int(counts.get("pairs", 0)), next(iter(files)), tags, images=images)
+    of_pairs = ("preference", "dpo") if "pairs" in counts else ()
+    front = _front(
+        name,
+        int(counts.get("pairs", counts.get("rows", 0))),
+        next(iter(files)),
+        (*of_pairs, "prefdata", *tags),
+        images=images,
+    )
     return f"""{front}
 # {name}
 
@@ -90,16 +98,16 @@ Made with prefdata {__version__}.
 """
 
 
-def _front(name: str, pairs: int, data: str, tags: tuple[str, ...], *, images: bool) -> str:
+def _front(name: str, rows: int, data: str, tags: tuple[str, ...], *, images: bool) -> str:
     import yaml
 
-    size = next((label for limit, label in _SIZES if pairs < limit), "100M<n<1B")
+    size = next((label for limit, label in _SIZES if rows < limit), "100M<n<1B")
     fields = {
         "pretty_name": name,
         "license": "unknown",
         "task_categories": ["image-text-to-text" if images else "text-generation"],
         "size_categories": [size],
-        "tags": ["preference", "dpo", "prefdata", *tags],
+        "tags": list(tags),
         # Without this the hub would take every JSON-lines file of the folder for one data set.
         "configs": [{"config_name": "default", "data_files": data}],
     }
