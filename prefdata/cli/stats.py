@@ -73,9 +73,10 @@ def command(config: StatsConfig) -> int:
     if config.near and not near:
         say("near-duplicates are not counted: pip install 'prefdata[near]' for that.")
     tokens = counter(config.tokenizer) if config.tokenizer is not None else None
-    found = []
+    found: list[dict[str, Any]] = []
+    passed: list[str] = []
     for path in config.paths:
-        for source in _sources(Path(path), root):
+        for source in _sources(Path(path), root, passed):
             collector = Collector(source.name, tokens, NearDuplicates() if near else None)
             with progress(f"stats {source.name}") as bar:
                 for line, record in readable(source, collector):
@@ -85,14 +86,19 @@ def command(config: StatsConfig) -> int:
             summary["image_sizes"] = _sizes(source, collector, config.max_tiles)
             found.append(summary)
     if config.output_format == "json":
-        click.echo(msgspec.json.encode({"sources": found}))
+        click.echo(msgspec.json.encode({"sources": found, "passed_over": passed}))
     else:
         click.echo("\n\n".join(_text(summary) for summary in found))
+        for why in passed:
+            click.echo(f"\npassed over: {why}")
     return 0
 
 
-def _sources(path: Path, root: Path | None) -> "Iterator[Source]":
-    """The sources of a file; of a folder those of its mixtures, then the data that none of them names."""
+def _sources(path: Path, root: Path | None, passed: list[str]) -> "Iterator[Source]":
+    """The sources of a file; of a folder those of its mixtures, then the data that none of them names.
+
+    passed: gets a sentence for every file of a folder that cannot be read. Raises PrefdataError where that is all.
+    """
     from prefdata.folders import data_files
     from prefdata.mixtures import load
 
@@ -100,7 +106,7 @@ def _sources(path: Path, root: Path | None) -> "Iterator[Source]":
         yield from load(path, root).sources
         return
     mixtures, others = data_files(path)
-    named = set()
+    named, read = set(), bool(mixtures)
     for file in mixtures:
         for source in load(file, root).sources:
             named.add(source.annotation.resolve())
@@ -110,9 +116,12 @@ def _sources(path: Path, root: Path | None) -> "Iterator[Source]":
             try:
                 (source,) = load(file, root).sources
             except PrefdataError as error:
-                say(f"passed over: {error}")
+                passed.append(str(error))
             else:
+                read = True
                 yield source
+    if not read:
+        raise PrefdataError(f"{path}: no file in this folder can be read; the last: {passed[-1]}")
 
 
 def _sizes(source: "Source", collector: "Collector", most: int) -> dict[str, Any] | None:

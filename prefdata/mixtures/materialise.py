@@ -17,7 +17,7 @@ import msgspec
 
 from prefdata.containers import as_row
 from prefdata.errors import PrefdataError
-from prefdata.formats import BadRow, Format, get
+from prefdata.formats import BadRow, Format, get, writable
 from prefdata.formats.base import CannotHold
 from prefdata.jsonl import encode_row
 from prefdata.mixtures.draw import Epoch, names
@@ -134,6 +134,8 @@ class _Change:
 
 def _target(mixture: Mixture, to: str | None) -> str:
     formats = {str(source.format) for source in mixture.sources}
+    if to is not None and not get(to).writes:
+        raise PrefdataError(f"--to {to}: is only read; choose one of {', '.join(writable())}.")
     if to is not None:
         return get(to).id
     if len(formats) > 1:

@@ -11,6 +11,7 @@ from prefdata.cli.main import cli
 from prefdata.stats.collect import spread
 from prefdata.stats.near import NearDuplicates, available
 from prefdata.stats.scripts import script_of
+from tests.support.program import prefdata
 
 
 def stats(capsys: pytest.CaptureFixture[str], path: Path, rows: list[dict], *more: str) -> dict:
@@ -56,6 +57,24 @@ def test_a_folder_stands_for_its_data(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     cli.main(["stats", str(tmp_path), "--no-near", "--output-format", "json"], standalone_mode=False)
     assert [source["name"] for source in json.loads(capsys.readouterr().out)["sources"]] == ["one", "p"]
+
+
+def test_files_of_a_folder_that_are_passed_over_are_told_with_the_result(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/other.jsonl").write_text('{"no": "data"}\n')
+    (tmp_path / "data/none.jsonl").touch()
+    done = prefdata("stats", "data", "--no-near", "-q", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        "data: no file in this folder can be read; the last: data/other.jsonl: no known format" in done.stderr
+    )
+    (tmp_path / "data/p.jsonl").write_text(json.dumps(pair("a", "b")))
+    done = prefdata("stats", "data", "--no-near", "-q", cwd=tmp_path)
+    assert "\npassed over: data/none.jsonl: empty; there is no row in it.\n" in done.stdout
+    done = prefdata("stats", "data", "--no-near", "-q", "--output-format", "json", cwd=tmp_path)
+    assert [why.partition(":")[0] for why in json.loads(done.stdout)["passed_over"]] == [
+        "data/none.jsonl", "data/other.jsonl",
+    ]  # fmt: skip
 
 
 def test_rows_that_cannot_be_read_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

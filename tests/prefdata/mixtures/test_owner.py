@@ -102,6 +102,13 @@ def test_more_shards_than_rows(folder: Path, container: str) -> None:
     assert prefdata("mix", "plan", "out/meta.json", cwd=folder).returncode == 0
 
 
+def test_a_format_that_is_only_read(folder: Path) -> None:
+    assert "--to hh: is only read; choose one of mmpr, trl, " in told(
+        folder, "write", "mix.yaml", "out", "--to", "hh"
+    )
+    assert not (folder / "out").exists()
+
+
 def test_a_file_in_the_place_of_the_index(folder: Path) -> None:
     assert "--index a.jsonl: is a file; name a folder" in told(
         folder, "plan", "mix.yaml", "--index", "a.jsonl"
