@@ -40,6 +40,7 @@ _LISTED: Final = re.compile(
     r"(.*?)(?=\s*(?:\n|$)|\s+[(（][A-Z][)）]|\s+[A-Z][.):：、]\s)"
 )
 _MAX_SENTENCE: Final = 600
+_MAX_TEXT: Final = 1000  # runs of blanks are looked through again and again
 _FORMULA: Final = re.compile(r"[\d\\^+=<>]")
 _PROSE: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
@@ -104,17 +105,18 @@ def gold_letters(gold: str, options: Sequence[str]) -> frozenset[str]:
     by_text = letters_of(gold, options)
     if by_text:
         return by_text
-    alone = _ALONE.fullmatch(unwrap(gold))
+    gold = unwrap(gold[:_MAX_TEXT])
+    alone = _ALONE.fullmatch(gold)
     if alone:
         return frozenset(alone[1].upper())
-    leading = _LEADING.fullmatch(unwrap(gold))
+    leading = _LEADING.fullmatch(gold)
     letter = next((g for g in leading.groups()[:3] if g), None) if leading else None
     return frozenset(letter.upper()) if letter else frozenset()
 
 
 def pick(text: str, options: Sequence[str]) -> frozenset[str] | None:
     """The option letters an answer stands for; more than one when it is ambiguous, None when it is no option."""
-    text = _TEXT_LETTER.sub(r"\1 ", unwrap(text[:4000]))
+    text = _TEXT_LETTER.sub(r"\1 ", unwrap(text[:_MAX_TEXT]))
     if text in options and len(text) > 1:
         return letters_of(text, options)
     alone = _ALONE.fullmatch(text)
@@ -201,7 +203,7 @@ def _is_formula(text: str) -> bool:
 
 def _is_no_option(text: str, options: Sequence[str]) -> bool:
     """Whether the answer is a letter or value, every option is one, too, and it plainly differs from them all."""
-    alone = _ALONE.fullmatch(unwrap(text))
+    alone = _ALONE.fullmatch(unwrap(text[:_MAX_TEXT]))
     if alone:
         return all(_ALONE.fullmatch(unwrap(option)) for option in options)
     is_number = quantity(text) is not None or bool(expression.values(text))

@@ -86,19 +86,23 @@ def extract(response: str, bare: bool = False) -> Extraction | None:
 
 def _box(response: str, begin: int) -> Extraction | None:
     r"""The last box whose braces balance; boxes joined by `and` or a comma (`\\boxed{1}, \\boxed{2}`) are one list."""
-    found = _one_box(response, begin, len(response))
+    openings = list(_BOXES.finditer(response, begin))
+    found = _one_box(response, openings, len(response))
     text, start = (found.text, found.start) if found else ("", 0)
     while found:
         opening = response.rfind("\\", 0, start)
-        before = _one_box(response, begin, opening)
+        before = _one_box(response, openings, opening)
         if before is None or not _JOINT.fullmatch(response[before.end + 1 : opening]):
             return Extraction(text, start, found.end, "box")
         text, start = f"{before.text}, {text}", before.start
     return None
 
 
-def _one_box(response: str, begin: int, end: int) -> Extraction | None:
-    for opening in reversed(list(_BOXES.finditer(response, begin, max(end, 0)))[-_BOXES_TRIED:]):
+def _one_box(response: str, openings: list[re.Match[str]], end: int) -> Extraction | None:
+    """The last box before `end`; openings after it, which nothing asks for again, are taken off the list."""
+    while openings and openings[-1].end() > end:
+        openings.pop()
+    for opening in reversed(openings[-_BOXES_TRIED:]):
         depth, at = 1, opening.end()
         while at < end and depth:
             if response[at] == "\\":

@@ -42,7 +42,7 @@ class Outside:
         """`decision` by the rules, or what a worker has found where they leave it open."""
         if kind == "regex":
             found = self._found(Task("regex", answer, gold))
-            return decision if found is None else _by_pattern(found, answer)
+            return decision if found is None else _decision(found, answer, "regex")
         if decision.reason != "nomatch" or not decision.rule.startswith("maths") or not self._algebra:
             return decision
         mine, theirs = maths.formula(answer), maths.formula(gold)
@@ -54,7 +54,7 @@ class Outside:
             return decision
         if found.what == "different" and tolerance != EXACT:
             return decision  # different, but perhaps not by more than was allowed
-        return symbolic.decision(found, answer)
+        return _decision(found, answer, "math-verify")
 
     def asked(self) -> bool:
         """Whether something new was noted since the last time this was asked."""
@@ -87,15 +87,16 @@ def forget() -> None:
     _remembered.clear()
 
 
-def _by_pattern(found: Found, answer: str) -> Decision:
+def _decision(found: Found, answer: str, rule: str) -> Decision:
+    """What a worker's answer means."""
     shown = found.shown or plain(answer)[:200]
     match found.what:
         case "equal":
-            return Decision("correct", "regex", shown)
+            return Decision("correct", rule, shown)
         case "different":
-            return Decision("wrong", "regex", shown)
+            return Decision("wrong", rule, shown)
         case "timeout" | "failed":
-            return Decision("undecided", "regex", shown, "timeout")
-        case "gold":
-            return Decision("undecided", "regex", shown, "gold")
-    return Decision("undecided", "regex", shown, "nomatch")
+            return Decision("undecided", rule, shown, "timeout")
+        case "open":
+            return Decision("undecided", rule, shown, "nomatch")
+    return Decision("undecided", rule, shown, found.what)

@@ -10,9 +10,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from pipelines.judging.normalise import plain, unwrap
-from pipelines.judging.verdict import Decision
-from pipelines.judging.workers import Found, Task
+from pipelines.judging.normalise import unwrap
+from pipelines.judging.workers import Task
 
 _MAX_TEXT: Final = 200
 _MAX_DIGITS: Final = 50
@@ -104,22 +103,6 @@ def dangerous(text: str) -> bool:
         or any(int(power) > _MAX_POWER for power in _POWER.findall(text))
         or any(int(number or _MAX_FACTORIAL + 1) > _MAX_FACTORIAL for number in _FACTORIAL.findall(text))
     )
-
-
-def decision(found: Found, answer: str) -> Decision:
-    """What a worker's answer means."""
-    shown = found.shown or plain(answer)[:200]
-    match found.what:
-        case "equal":
-            return Decision("correct", "math-verify", shown)
-        case "different":
-            return Decision("wrong", "math-verify", shown)
-        case "conflict":
-            return Decision("undecided", "math-verify", shown, reason="conflict")
-        case "timeout" | "failed":
-            return Decision("undecided", "math-verify", shown, reason="timeout")
-        case _:
-            return Decision("undecided", "math-verify", shown, reason="nomatch")
 
 
 def _prepared(text: str) -> str:

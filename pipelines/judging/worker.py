@@ -19,7 +19,6 @@ _MEMORY: Final = 3 << 30
 _LOOKS: Final = {
     "symbolic": "pipelines.judging.algebra",
     "regex": "pipelines.judging.pattern",
-    "plain": "benchmarks.plain_math_verify",
 }
 
 

@@ -1,6 +1,6 @@
 """Processes that can be killed: what may run for ever (computer algebra, regular expressions) runs in them.
 
-    symbolic.py, regex.py -> Workers.run(tasks) -> worker.py (a process) -> answers
+    symbolic.py, pattern.py -> Workers.run(tasks) -> worker.py (a process) -> answers
 
 Nothing inside a process bounds a computation for sure (a signal waits for the end of a long multiplication), so the
 bound is outside: a task that is not answered in time costs its worker, which is killed and replaced, while the other

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.judging import Ask, judge_all, outside, symbolic
+from pipelines.judging import Ask, judge, judge_all, outside, symbolic
 from pipelines.judging.workers import Found, Task, Workers
 
 BOMB = Task("regex", "a" * 40 + "!", "(a+)+$")
@@ -121,6 +121,45 @@ def test_many_hostile_answers_among_others_are_bounded_and_the_others_judged() -
     started = time.monotonic()
     assert judge_all([*asks, *easy]) == verdicts
     assert time.monotonic() - started < 2  # remembered, time-outs too
+
+
+BIG = 100_000
+LONG = {
+    "blanks": "B" + " " * BIG + "x",
+    "lines": "B" + "\n" * BIG + "x",
+    "digits": "9" * BIG,
+    "thousands": ",123" * (BIG // 4),
+    "brackets": "(" * BIG,
+    "boxes": r"\boxed{1}, " * (BIG // 11),
+    "open boxes": r"\boxed{" * (BIG // 7),
+    "markers": "Answer: " * (BIG // 8),
+    "hashes": "####\n" * (BIG // 5),
+    "stars": "*" * BIG,
+    "fractions": r"\frac{1}{" * (BIG // 9),
+    "powers": "9^{" * (BIG // 3),
+    "slashes": "1/" * (BIG // 2),
+    "options": "A. x B. y " * (BIG // 10),
+    "refusals": "can not " * (BIG // 8),
+    "dates": "1 jan 1 " * (BIG // 8),
+    "accents": "e\u0301" * (BIG // 2),
+}
+
+
+@pytest.mark.parametrize("kind", ["auto", "choice", "yesno", "number", "text", "math", "anls", "relaxed"])
+@pytest.mark.parametrize("name", LONG)
+def test_the_rules_are_quick_with_long_answers_references_and_questions(name: str, kind: str) -> None:
+    """They run in this process, where nothing could stop them."""
+    gold = {"choice": "B", "yesno": "yes", "number": "5", "relaxed": "5", "math": "x+1"}.get(kind, "apple")
+    options = ("red", "blue", "12") if kind == "choice" else ()
+    for response, reference, question in (
+        (LONG[name], gold, ""),
+        (f"Final answer: {LONG[name]}", gold, ""),
+        (f"Final answer: {gold}", LONG[name], ""),
+        (f"Final answer: {gold}", gold, LONG[name]),
+    ):
+        started = time.process_time()
+        judge(response, (reference,), kind, question, options, anchored=False, algebra="off")
+        assert time.process_time() - started < 2
 
 
 def _alive(pid: int) -> bool:
