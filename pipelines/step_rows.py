@@ -1,7 +1,8 @@
 """What a `step-scores` run writes: responses with their scored steps, and rows that train a judge of steps.
 
 `steps.jsonl` keeps the keys of the original's output. `prm.jsonl` (one turn for each step) and `orm.jsonl` (one for the
-whole response) are conversations: a system turn, the question with the solution, and `+` or `-` as the answer.
+whole response) are `internvl-sft` conversations: what to do, the question with the solution, and `+` or `-` as the
+answer. The original puts what to do into a system turn, on which its own loader then stops.
 """
 
 from collections.abc import Sequence
@@ -68,8 +69,8 @@ def orm_row(row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _judging(row: dict[str, Any], task: str, turns: Sequence[tuple[str, bool]]) -> dict[str, Any]:
-    conversations = [{"from": "system", "value": task}]
-    before = f"{_asked(row)}{SOLUTION}"
+    conversations = []
+    before = f"{task}\n\n{_asked(row)}{SOLUTION}"
     for text, good in turns:
         conversations += [
             {"from": "human", "value": before + text},

@@ -79,7 +79,7 @@ def test_each_step_is_scored_by_its_continuations(folder: Path, monkeypatch: pyt
     (prm,) = read_lines(run / "prm.jsonl")
     assert [turn["value"] for turn in prm["conversations"] if turn["from"] == "gpt"] == ["+"]
     assert (
-        "### Question:\nWhat is 2 + 3?\n\n### Solution Process:\nWe add." in prm["conversations"][1]["value"]
+        "### Question:\nWhat is 2 + 3?\n\n### Solution Process:\nWe add." in prm["conversations"][0]["value"]
     )
     (orm,) = read_lines(run / "orm.jsonl")
     assert orm["conversations"][-1]["value"] == "+"
