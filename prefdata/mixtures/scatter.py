@@ -55,7 +55,7 @@ def scatter(
             # A second handle: those of `atomic_writer` only write.
             files = [stack.enter_context(open(stream.name, "r+b")) for stream in streams]
             blocks = _Blocks(reader, codes, some, [file.fileno() for file in files])
-            _distribute(reader, codes[some[0].first : some[-1].last], blocks)
+            _distribute(reader, memoryview(codes)[some[0].first : some[-1].last], blocks)
             for shard, file, parts in zip(some, files, blocks.shards, strict=True):
                 _put_in_order(reader, codes, shard, file, parts, advance)
 
@@ -83,7 +83,7 @@ class _Blocks:
         self.filled, self.waiting = array("I", bytes(4 * count)), bytearray(count * self.room)
 
     def flush(self) -> None:
-        """Write what still waits."""
+        """Write what still waits; nothing can wait afterwards."""
         with memoryview(self.waiting) as waiting:
             for number, (file, cursor) in enumerate(zip(self.files, self.cursors, strict=True)):
                 begin = number * self.room
@@ -91,9 +91,11 @@ class _Blocks:
                 while left:
                     done = os.pwrite(file, left, cursor)
                     left, cursor = left[done:], cursor + done
+                left.release()
+        self.waiting.clear()
 
 
-def _distribute(reader: Gatherer, codes: "array[int]", blocks: _Blocks) -> None:
+def _distribute(reader: Gatherer, codes: memoryview, blocks: _Blocks) -> None:
     """Every row into its block, in the order of the files."""
     ends = array("I", bytes(4 * sum(len(index) for index in reader.indexes)))
     where = array("I", bytes(4 * len(codes)))
