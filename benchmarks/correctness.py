@@ -10,7 +10,6 @@ apart. Then `prefdata cot-pairs --samples` runs as its own process; every proces
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -79,22 +78,29 @@ def _answers(
 
 
 class Memory(threading.Thread):
-    """Watches the resident memory of a process and of all below it; pages that they share count for each."""
+    """Watches the memory of a process and of all below it, in bytes.
+
+    peak: pages that several of them share count once (PSS). resident: they count for each (RSS).
+    """
 
     def __init__(self, root: int) -> None:
         super().__init__(daemon=True)
-        self.root, self.peak, self.ended = root, 0, threading.Event()
+        self.root, self.peak, self.resident, self.ended = root, 0, 0, threading.Event()
 
     def run(self) -> None:
-        page = os.sysconf("SC_PAGE_SIZE")
         while not self.ended.wait(_LOOK_EVERY_SECONDS):
-            total = 0
+            total = {"Pss:": 0, "Rss:": 0}
             for pid in _tree(self.root):
                 try:
-                    total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
+                    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
                 except OSError:
                     continue  # it has just ended
-            self.peak = max(self.peak, total)
+                for line in lines:
+                    name, *rest = line.split()
+                    if name in total:
+                        total[name] += 1024 * int(rest[0])
+            self.peak = max(self.peak, total["Pss:"])
+            self.resident = max(self.resident, total["Rss:"])
 
 
 def _tree(root: int) -> list[int]:
@@ -136,8 +142,9 @@ def main() -> None:
         memory.ended.set()
         result = json.loads(output)
         print(
-            f"{seconds:.0f} s, {rows / seconds:,.0f} rows/s, peak {memory.peak / 1e6:.0f} MB of all processes; "
-            f"{result['pair_count']:,} pairs, {result['format_pairs']:,} format pairs"
+            f"{seconds:.0f} s, {rows / seconds:,.0f} rows/s; peak {memory.peak / 1e6:.0f} MB of all processes "
+            f"({memory.resident / 1e6:.0f} MB where shared pages count for each); {result['pair_count']:,} pairs, "
+            f"{result['format_pairs']:,} format pairs"
         )
 
 

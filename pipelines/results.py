@@ -15,6 +15,7 @@ import msgspec
 from pipelines.audit import Audit, add_sample
 from pipelines.drawn import questions, reference
 from pipelines.engines.base import Sampling
+from pipelines.judging.workers import shared
 from pipelines.pairing import Judged, pair
 from pipelines.rows import pair_row, question_row, sample_row
 from pipelines.rundir import RunDir
@@ -42,6 +43,8 @@ def finish(
     asked: ids of the questions in their order. keys: those of all their rounds.
     """
     run.complete(keys)
+    for kind in ("symbolic", "regex"):
+        shared(kind).close()  # judging is over: their memory is for what follows
     tally, audit = Tally(), Audit()
     lengths = dict.fromkeys(_FILES, 0)
     with ExitStack() as stack, progress("pairing", total=len(asked), unit="questions") as shown:
