@@ -37,17 +37,15 @@ def dates_in(text: str) -> tuple[Date, ...]:
     return tuple(found)
 
 
-def says(text: str, gold: str) -> bool:
-    """Whether `gold` is nothing but a date and `text` names it, every part that the reference gives."""
-    wanted = _date(gold)
-    return wanted is not None and any(
+def names(text: str, wanted: Date) -> bool:
+    """Whether a text names this date, every part that it has."""
+    return any(
         all(part is None or part == other for part, other in zip(wanted, date, strict=True))
         for date in dates_in(text)
     )
 
 
-@lru_cache(maxsize=4096)
-def _date(gold: str) -> Date | None:
+def date_of(gold: str) -> Date | None:
     """The date that a reference is and nothing else."""
     if (
         not _DIGIT.search(gold)

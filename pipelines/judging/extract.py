@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 
-class Extraction(msgspec.Struct, frozen=True):
+class Extraction(msgspec.Struct, frozen=True, gc=False):
     """The answer's text, where it stands in the response, how it was found, and whether something closes it."""
 
     text: str

@@ -78,7 +78,7 @@ _UNIT_TEXT: Final = re.compile(
 )
 
 
-class Quantity(msgspec.Struct, frozen=True):
+class Quantity(msgspec.Struct, frozen=True, gc=False):
     """An exact value, how many decimals it was written with, and what stood around it."""
 
     value: Fraction

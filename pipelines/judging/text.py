@@ -9,10 +9,12 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pipelines.judging.dates import says
+import msgspec
+
+from pipelines.judging.dates import Date, date_of, names
 from pipelines.judging.normalise import operators, plain, similarity, spaced, words
 from pipelines.judging.number import compare
-from pipelines.judging.quantity import quantity
+from pipelines.judging.quantity import Quantity, quantity
 from pipelines.judging.verdict import Decision
 
 _CLASSES: Final = tuple(
@@ -58,12 +60,49 @@ _PLURALS: Final = re.compile(r"(?<=[^ ]{3}[^ s])s(?= )")
 """The endings of plurals: the `Uralic language` family are `Uralic languages`."""
 
 
+class _Reference(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a reference form, worked out once for the many answers that it is compared with."""
+
+    words: tuple[str, ...]
+    said: str
+    operators: str
+    number: Quantity | None
+    date: Date | None
+    singular: str
+    """Without the endings of plurals, and how its first word may stand where that is said."""
+    starts: tuple[str, str]
+    core: str
+    """Without what only attaches the answer to its question (`in`, `at`, `about`), where it begins with such a word."""
+    ends: str
+    """First and last word of a name of three words or more."""
+
+
+@lru_cache(maxsize=65536)
+def _reference(gold: str) -> _Reference:
+    found, said = words(gold), spaced(gold)
+    singular = _PLURALS.sub("", said)
+    first = singular[: singular.find(" ", 1)]
+    start = next((i for i, word in enumerate(found) if word not in _ATTACHING), 0)
+    name = len(found) >= _FULL_NAME and _is_name(gold)
+    return _Reference(
+        words=found,
+        said=said,
+        operators=operators(gold),
+        number=quantity(gold),
+        date=date_of(gold),
+        singular=singular,
+        starts=(first + " ", first + "s "),
+        core=f" {' '.join(found[start:])} " if start else "",
+        ends=f" {found[0]} {found[-1]} " if name else "",
+    )
+
+
 def judge(text: str, gold: str, question: str = "") -> Decision:
     """Compare a text answer with one reference form."""
-    mine, theirs = words(text), words(gold)
-    said, meant = spaced(text), spaced(gold)
+    wanted, mine, said = _reference(gold), words(text), spaced(text)
+    theirs, meant = wanted.words, wanted.said
     shown = said[1:-1][:200]
-    if not theirs or (operators(gold) and operators(text) != operators(gold)):
+    if not theirs or (wanted.operators and operators(text) != wanted.operators):
         equal = plain(text) == plain(gold)
         return (
             Decision("correct", "text-equal", shown)
@@ -73,11 +112,12 @@ def judge(text: str, gold: str, question: str = "") -> Decision:
     letters_alike = len(said) - len(mine) == len(meant) - len(theirs)
     if letters_alike and said.replace(" ", "") == meant.replace(" ", ""):
         return Decision("correct", "text-equal", shown)
-    found = _numbers(text, gold)
-    if found is not None:
-        return found
+    if wanted.number is not None and (number := quantity(text)) is not None:
+        # The number judge knows more about them.
+        found = compare(number, wanted.number)
+        return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
     short = len(mine) <= _STATEMENT_WORDS
-    if short and (meant in said or _says_singular(said, meant)):
+    if short and (meant in said or _says_singular(said, wanted)):
         if _asked(meant, question):
             return Decision("undecided", "text-contains", shown, reason="nomatch")
         if len(mine) > len(theirs) + 2 and _denies(text):
@@ -85,47 +125,25 @@ def judge(text: str, gold: str, question: str = "") -> Decision:
         return Decision("correct", "text-contains", shown)
     if len(mine) == len(theirs) and _nearly(said[1:-1], meant[1:-1]):
         return Decision("correct", "text-near", shown)
-    rule = _part_said(text, gold) if short else None
+    rule = _part_said(text, said, wanted) if short else None
     if rule and not _denies(text) and not _asked(meant, question):
         return Decision("correct", rule, shown)
     return _contradiction(mine, theirs, shown)
 
 
-def _numbers(text: str, gold: str) -> Decision | None:
-    """Both sides are numbers as a whole: the number judge knows more about them."""
-    b = quantity(gold)
-    a = quantity(text) if b is not None else None
-    if a is None or b is None:
-        return None
-    found = compare(a, b)
-    return Decision(found.outcome, "text-" + found.rule, found.normalised, found.reason)
-
-
-def _says_singular(said: str, meant: str) -> bool:
+def _says_singular(said: str, wanted: _Reference) -> bool:
     """Whether the reference is said, one plural being as good as its singular."""
-    needle, one, several = _singular_forms(meant)
-    return (one in said or several in said) and needle in _PLURALS.sub("", said)
+    one, several = wanted.starts
+    return (one in said or several in said) and wanted.singular in _PLURALS.sub("", said)
 
 
-@lru_cache(maxsize=4096)
-def _singular_forms(meant: str) -> tuple[str, str, str]:
-    """A reference without the endings of plurals, and its first word as it may stand where that is said."""
-    needle = _PLURALS.sub("", meant)
-    first = needle[: needle.index(" ", 1)]
-    return needle, first + " ", first + "s "
-
-
-def _part_said(text: str, gold: str) -> str | None:
+def _part_said(text: str, said: str, wanted: _Reference) -> str | None:
     """The rule by which a statement says the reference though not word by word."""
-    if says(text, gold):
+    if wanted.date is not None and names(text, wanted.date):
         return "text-date"
-    said, theirs = spaced(text), words(gold)
-    if theirs[0] in _ATTACHING:
-        # `in`, `at`, `about`, ... only attach the answer to its question.
-        start = next((i for i, word in enumerate(theirs) if word not in _ATTACHING), len(theirs))
-        if start < len(theirs) and f" {' '.join(theirs[start:])} " in said:
-            return "text-core"
-    if len(theirs) >= _FULL_NAME and f" {theirs[0]} {theirs[-1]} " in said and _is_name(gold):
+    if wanted.core and wanted.core in said:
+        return "text-core"
+    if wanted.ends and wanted.ends in said:
         return "text-name"
     return None
 

@@ -25,7 +25,7 @@ timeout: a worker process needed more time or memory than it may have.
 """
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The judgement of one response.
 
     `extracted` is the text taken for the answer and `span` its place in the response; `normalised` is the form that
@@ -42,7 +42,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     answer_type: str = ""
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What one judge says about one extracted answer against one reference form."""
 
     outcome: Outcome
@@ -51,7 +51,7 @@ class Decision(msgspec.Struct, frozen=True):
     reason: Reason = ""
 
 
-class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
+class Tolerance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How far a number may be from the reference and still be the same answer. The default is not at all.
 
     `absolute` is the only one that can apply to a reference of zero; years (whole numbers from 1000 to 2100) are

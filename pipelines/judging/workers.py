@@ -40,7 +40,7 @@ class Task(NamedTuple):
     gold: str
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A worker's answer; `timeout` and `failed` (it died, for instance out of memory) are said in its place."""
 
     what: Literal["equal", "different", "open", "conflict", "gold", "timeout", "failed"]
