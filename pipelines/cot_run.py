@@ -98,7 +98,7 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     settings, inputs = pinned(config, "cot-pairs", source)
     engine = make_engine(config)
     asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
-    suffix = f"_{config.prompt_version}_correctness"
+    suffix = f"_{config.version}_correctness"
     path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
     settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
     settings["judge"] = version()

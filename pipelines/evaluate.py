@@ -20,6 +20,7 @@ from pipelines import correctness
 from pipelines.engines import make_engine
 from pipelines.judging import kind_of, version
 from pipelines.output import checkpoint_name, pinned
+from pipelines.prompts import TEMPLATES
 from pipelines.questions import Asked, How, load, thinned
 from pipelines.results import sample_rows
 from pipelines.rounds import Plan
@@ -81,6 +82,7 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
     settings.pop("data")
     how = How(
         version=config.prompt_version,
+        template=TEMPLATES[config.prompt_version],
         n=config.num_return_sequences,
         sampling=config.sampling(),
         seed=config.seed,

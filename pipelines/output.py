@@ -59,6 +59,8 @@ def pinned(options: "EngineOptions", command: str, source: Path) -> tuple[dict[s
     """(settings, inputs) that a resumed run must repeat: the flags, the model's content, the files."""
     settings = identity(options) | {"command": command}
     inputs = {"prompts": source}
+    if own := getattr(options, "prompt_file", ""):
+        inputs["prompt_file"] = Path(own)
     if options.engine == "replay":
         inputs["answers"] = Path(options.checkpoint)
     elif options.engine == "openai":

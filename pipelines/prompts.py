@@ -9,10 +9,12 @@ for them, and files sampled elsewhere hold them); the wording around them is our
 """
 
 import re
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from prefdata.errors import PrefdataError, from_os_error
 from prefdata.records import Media, MediaRef, Message, Part, Text, merge_text, unplaced
 
 
@@ -27,6 +29,8 @@ _MARKED = (
     " When you are done, give the result on a line of its own that begins with the marker, in this form:\n"
     "Final answer: ..\n\nQuestion:\n"
 )
+
+_PLACE: Final = "{question}"
 
 TEMPLATES: Final[dict[str, Template]] = {
     "plain": Template(),
@@ -103,6 +107,22 @@ _SHORT_ANSWER: Final = re.compile(
 )
 
 
+def own_template(path: Path) -> Template:
+    """The template that a file holds: its text, with `{question}` where the question goes."""
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        raise from_os_error(error) from error
+    except UnicodeDecodeError as error:
+        raise PrefdataError(f"{path}: not UTF-8 text; save it as UTF-8.") from error
+    parts = text.split(_PLACE)
+    if len(parts) != 2:
+        raise PrefdataError(
+            f"{path}: holds {_PLACE} {len(parts) - 1} times; write it once, where the question goes."
+        )
+    return Template(*parts)
+
+
 def without_short_answer_request(text: str) -> str:
     """Cut one known short-answer instruction from the end of a question."""
     return _SHORT_ANSWER.sub("", text)
@@ -127,12 +147,12 @@ def front_single_image(turn: Message, media: tuple[Media, ...]) -> Message:
     return Message(turn.role, merge_text((*front, *turn.content)))
 
 
-def build(prompt: tuple[Message, ...], media: tuple[Media, ...], version: str) -> tuple[Message, ...]:
-    """The messages to send: the last user turn in the form of `version`, with images placed."""
+def build(prompt: tuple[Message, ...], media: tuple[Media, ...], template: Template) -> tuple[Message, ...]:
+    """The messages to send: the last user turn in the form of `template`, with images placed."""
     at = max(index for index, turn in enumerate(prompt) if turn.role == "user")
     turn = prompt[at]
-    if version != "plain":
-        turn = _dressed(turn, TEMPLATES[version])
+    if template != TEMPLATES["plain"]:
+        turn = _dressed(turn, template)
     # Images that only an earlier turn could show are left to the ordinary rule of that turn.
     others = tuple(t for i, t in enumerate(prompt) if i != at)
     mine = tuple(m for i, m in enumerate(media) if i not in {x for t in others for x in t.media_indexes})

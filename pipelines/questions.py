@@ -15,7 +15,7 @@ import msgspec
 
 from pipelines.engines.base import Request, Sampling
 from pipelines.judging import ANSWER_TYPES
-from pipelines.prompts import build
+from pipelines.prompts import TEMPLATES, Template, build, own_template
 from pipelines.rundir import unique_ids
 from prefdata import images
 from prefdata.errors import PrefdataError
@@ -43,9 +43,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
-    """How the questions are asked."""
+    """How the questions are asked: `template` is how they are put, `version` what that is called."""
 
     version: str
+    template: Template
     n: int
     sampling: Sampling
     seed: int
@@ -72,11 +73,19 @@ def check_answer_type(name: str) -> None:
         raise PrefdataError(f"--answer-type {name}: use one of {', '.join(ANSWER_TYPES)}.")
 
 
+def template_of(options: "JudgedOptions") -> Template:
+    """How questions are put: the file's own way, or that of a version."""
+    return (
+        own_template(Path(options.prompt_file)) if options.prompt_file else TEMPLATES[options.prompt_version]
+    )
+
+
 def judgeable(options: "JudgedOptions", source: Path) -> list[Asked]:
     """The questions of a file that the flags ask for; PrefdataError where one has no reference answer."""
     check_answer_type(options.answer_type)
     how = How(
-        version=options.prompt_version,
+        version=options.version,
+        template=template_of(options),
         n=options.num_return_sequences,
         sampling=options.sampling(),
         seed=options.seed,
@@ -115,7 +124,7 @@ def _question(path: Path, located: Located) -> Question:
 
 def _asked(path: Path, located: Located, identity: str, how: How) -> Asked:
     record = _question(path, located)
-    prompt = build(record.prompt, record.media, how.version)
+    prompt = build(record.prompt, record.media, how.template)
     prompt, media = in_reading_order(prompt, record.media, leave_single=False)
     question = next(turn for turn in reversed(prompt) if turn.role == "user")
     row = {**located.row, "question_orig": located.row.get("question", ""), "prompt_version": how.version}

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pipelines.engines.base import Sampling
 from pipelines.pairing import Judged
-from pipelines.prompts import TEMPLATES
+from pipelines.prompts import Template
 from pipelines.rows import sample_row
 from pipelines.step_walk import Scored
 
@@ -50,27 +50,29 @@ def steps_row(
     return row | {"steps_with_score": steps, "num_mc_sequences": continuations, "meta": meta}
 
 
-def prm_row(row: dict[str, Any], threshold: float) -> dict[str, Any] | None:
+def prm_row(row: dict[str, Any], template: Template, threshold: float) -> dict[str, Any] | None:
     """The steps as turns to answer, up to the first that could not be decided; None where that is none."""
     turns = []
     for step in row["steps_with_score"]:
         if step["score"] is None:
             break
         turns.append((step["step"], step["score"] > threshold))
-    return _judging(row, _EACH_STEP, turns) if turns else None
+    return _judging(row, template, _EACH_STEP, turns) if turns else None
 
 
-def orm_row(row: dict[str, Any]) -> dict[str, Any] | None:
+def orm_row(row: dict[str, Any], template: Template) -> dict[str, Any] | None:
     """The whole response as one turn to answer; None where it could not be decided."""
     outcome = row["meta"]["verdict"]["outcome"]
     if outcome == "undecided":
         return None
-    return _judging(row, _WHOLE, [(row["response"], outcome == "correct")])
+    return _judging(row, template, _WHOLE, [(row["response"], outcome == "correct")])
 
 
-def _judging(row: dict[str, Any], task: str, turns: Sequence[tuple[str, bool]]) -> dict[str, Any]:
+def _judging(
+    row: dict[str, Any], template: Template, task: str, turns: Sequence[tuple[str, bool]]
+) -> dict[str, Any]:
     conversations = []
-    before = f"{task}\n\n{_asked(row)}{SOLUTION}"
+    before = f"{task}\n\n{_asked(row, template)}{SOLUTION}"
     for text, good in turns:
         conversations += [
             {"from": "human", "value": before + text},
@@ -81,8 +83,7 @@ def _judging(row: dict[str, Any], task: str, turns: Sequence[tuple[str, bool]]) 
     return kept | {"conversations": conversations, "meta": row["meta"]}
 
 
-def _asked(row: dict[str, Any]) -> str:
+def _asked(row: dict[str, Any], template: Template) -> str:
     """The question as the model saw it, images in their places, without what it was told to do."""
-    template = TEMPLATES[row["prompt_version"]]
     question = str(row["question"]).removesuffix(template.after)
     return QUESTION + (question.replace(template.before, "", 1) if template.before else question)

@@ -19,7 +19,7 @@ from pipelines.judging import Ask, judge_all, version
 from pipelines.judging.choice import options_in
 from pipelines.output import checkpoint_name, exit_code, pinned, run_path, write_card
 from pipelines.probe import probe
-from pipelines.questions import Asked, judgeable
+from pipelines.questions import Asked, judgeable, template_of
 from pipelines.rundir import RunDir
 from pipelines.step_rows import orm_row, prm_row, steps_row
 from pipelines.step_walk import Walk, counted, question_of
@@ -56,9 +56,7 @@ def run(config: "Config") -> int | None:
         return None
     settings, inputs = pinned(config, "step-scores", source)
     settings["judge"] = version()
-    path = run_path(
-        config.out_dir, config.checkpoint, source, f"_{config.prompt_version}_steps", config.shard_of
-    )
+    path = run_path(config.out_dir, config.checkpoint, source, f"_{config.version}_steps", config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
         walk = Walk(rundir, asked, config.plan)
         _sample(engine, rundir, asked, walk, config)
@@ -191,6 +189,7 @@ def _finish(rundir: RunDir, asked: Sequence[Asked], walk: Walk, config: "Config"
 def _rows(
     asked: Sequence[Asked], walk: Walk, config: "Config", counts: Counter[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    template = template_of(config)
     for one in asked:
         for line, index, response, scored in walk.results(one):
             if scored is None:
@@ -206,6 +205,9 @@ def _rows(
                 continuations=sum(step.decided + step.undecided for step in scored),
             )
             yield "steps", row
-            for name, made in (("prm", prm_row(row, config.mc_threshold)), ("orm", orm_row(row))):
+            for name, made in (
+                ("prm", prm_row(row, template, config.mc_threshold)),
+                ("orm", orm_row(row, template)),
+            ):
                 if made is not None:
                     yield name, made

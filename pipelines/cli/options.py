@@ -16,7 +16,7 @@ from prefdata.errors import PrefdataError
 if TYPE_CHECKING:
     from pipelines.engines.base import Sampling
 
-EngineName = Literal["transformers", "vllm", "openai", "replay"]
+EngineName = Literal["transformers", "vllm", "lmdeploy", "openai", "replay"]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 # A bound on an optional number belongs to the number: msgspec refuses it on `int | None`.
@@ -29,7 +29,7 @@ _IN_FLIGHT = 256
 # A run may be resumed with other values of these: they say where things lie and how fast to go, not what is asked.
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
-    {"checkpoint", "prompt_path", "out_dir", "image_root", "num_workers", "trust_remote_code"}
+    {"checkpoint", "prompt_path", "prompt_file", "out_dir", "image_root", "num_workers", "trust_remote_code"}
     | {"base_url", "stall_timeout", "dry_run", "price_per_mtok"}
 )
 

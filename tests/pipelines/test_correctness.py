@@ -304,3 +304,18 @@ def test_another_setting_is_refused_by_name(inputs: Path) -> None:
     done = prefdata(*arguments("out"), "--num-pairs-per-key", 3, cwd=inputs)
     assert done.returncode == 2
     assert "num_pairs_per_key was 15 and is now 3" in done.stderr
+
+
+def test_questions_are_put_as_a_file_says(inputs: Path) -> None:
+    own = inputs / "mine.txt"
+    own.write_text("Look closely.\n{question}\n")
+    texts = {f"Look closely.\n{question}": texts for question, texts in TEXTS.items()}
+    write_lines(inputs / "replay.jsonl", [{"question": q, "texts": t} for q, t in texts.items()])
+    result = cot_pairs(inputs, "--prompt-file", "mine.txt")
+    (first, *_) = read_lines(inputs / result["run"] / "pairs.jsonl")
+    assert first["question"] == "Look closely.\nWhat is 2+3?"
+    assert {row["prompt_version"] for row in read_lines(inputs / result["samples"])} == {"own_mine"}
+    own.write_text("Look again.\n{question}")
+    done = prefdata(*arguments("out"), "--prompt-file", "mine.txt", cwd=inputs)
+    assert done.returncode == 2
+    assert "prompt_file was" in done.stderr

@@ -1,18 +1,20 @@
 """Prompt versions: markers, where the question stands, what is cut, where images go."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from pipelines.choices import PromptVersion
-from pipelines.prompts import TEMPLATES, build, without_short_answer_request
+from pipelines.prompts import TEMPLATES, Template, build, own_template, without_short_answer_request
+from prefdata.errors import PrefdataError
 from prefdata.records import Media, MediaRef, Message, Text, message
 
 ONE, TWO = (Media(uri="a.png"),), (Media(uri="a.png"), Media(uri="b.png"))
 
 
 def text_of(version: str, question: str) -> str:
-    return build((message("user", question),), (), version)[-1].text
+    return build((message("user", question),), (), TEMPLATES[version])[-1].text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_short_answer_requests_are_cut_at_the_end_only(instruction: str) -> None
 def test_a_single_image_goes_to_the_very_front() -> None:
     inside = Message("user", (Text("Look: "), MediaRef(0), Text(" what?")))
     for version in ("en", "en_v2", "plain"):
-        content = build((inside,), ONE, version)[0].content
+        content = build((inside,), ONE, TEMPLATES[version])[0].content
         assert content[0] == MediaRef(0)
         assert isinstance(content[1], Text)
         assert content[1].text.startswith("\n")
@@ -68,14 +70,14 @@ def test_a_single_image_goes_to_the_very_front() -> None:
 
 
 def test_images_without_a_place_go_to_the_front_and_several_stay() -> None:
-    unplaced = build((message("user", "What?"),), ONE, "plain")[0]
+    unplaced = build((message("user", "What?"),), ONE, TEMPLATES["plain"])[0]
     assert unplaced.content == (MediaRef(0), Text("\nWhat?"))
     placed = Message("user", (Text("First "), MediaRef(0), Text(" second "), MediaRef(1)))
-    assert build((placed,), TWO, "plain")[0] == placed
+    assert build((placed,), TWO, TEMPLATES["plain"])[0] == placed
 
 
 def test_text_only_questions_get_no_image() -> None:
-    assert not build((message("user", "What?"),), (), "en_r1")[0].media_indexes
+    assert not build((message("user", "What?"),), (), TEMPLATES["en_r1"])[0].media_indexes
 
 
 def test_earlier_turns_and_the_system_turn_stay() -> None:
@@ -85,6 +87,20 @@ def test_earlier_turns_and_the_system_turn_stay() -> None:
         message("assistant", "Hello"),
         message("user", "Q?"),
     )
-    built = build(prompt, (), "en_v2")
+    built = build(prompt, (), TEMPLATES["en_v2"])
     assert built[:3] == prompt[:3]
     assert built[3].text.startswith("Q?")
+
+
+def test_an_own_template_is_the_text_around_the_question(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("Look closely.\n{question}\nEnd with 'Answer: ...'.\n")
+    assert own_template(file) == Template(before="Look closely.\n", after="\nEnd with 'Answer: ...'.")
+    for text, count in (("Look closely.", 0), ("{question} {question}", 2)):
+        file.write_text(text)
+        with pytest.raises(
+            PrefdataError, match=rf"mine.txt: holds \{{question\}} {count} times; write it once"
+        ):
+            own_template(file)
+    with pytest.raises(PrefdataError, match=r"none.txt"):
+        own_template(tmp_path / "none.txt")
