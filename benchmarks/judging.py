@@ -4,12 +4,17 @@
 
 For each source: agreement of the decided verdicts with the label, false wrong (right answers called wrong), false
 correct (wrong answers called correct) and the undecided share of the right and of the wrong answers. Labels given by
-people stand apart from labels given by another program, which hold errors. Then verdicts per second on one core:
-every row judged for the first time, and again with the verdicts of equal answers remembered. Where math-verify is
-installed, one more table: our rules alone, with it, it alone, and the original's rules (`original_rules.py`).
+people stand apart from labels given by another program, which hold errors. Where math-verify is installed, one more
+table: our rules alone, with it, it alone, and the original's rules (`original_rules.py`).
+
+Then the speed, in two parts. The rules alone, in this one process, in seconds of its CPU (the best of five): every row
+judged for the first time with nothing remembered; every answer new but its question and reference met before, as in a
+run where a question has 32 samples; and every answer seen before. With math-verify, whose worker processes run beside
+this one: wall time, and the CPU of this process and of the workers apart, their start included.
 """
 
 import json
+import resource
 import sys
 import time
 from collections import defaultdict
@@ -17,21 +22,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from benchmarks import original_rules
-from pipelines import judging
-from pipelines.judging import choice, judge, kind, maths, normalise, quantity, symbolic
+from pipelines.judging import Ask, judge, judge_all, outside, symbolic
 from pipelines.judging.agreement import Agreement
 from pipelines.judging.outside import Algebra
 from pipelines.judging.verdict import Outcome
-from pipelines.judging.workers import Task, Workers
+from pipelines.judging.workers import Task, Workers, shared
 from pipelines.samples import forms_of
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "judge_cases_dev.jsonl"
 _PLAIN = "benchmarks.plain_math_verify"
-_REMEMBERED = (
-    *(judging._decide, choice.options_in, kind._kind, maths.canonical),
-    *(normalise.plain, normalise.words, normalise.operators, quantity.quantity),
-)
+_TIMES = 5
 
 
 def outcome_of(row: dict[str, Any], algebra: Algebra = "auto") -> Outcome:
@@ -126,13 +129,75 @@ def main(path: Path) -> None:
         for group, judges in sorted(alone(rows).items()):
             for name, found in judges.items():
                 print(line(f"{group}: {name}", found))
-    for remembered in _REMEMBERED:
-        remembered.cache_clear()
-    for what in ("first time", "answers seen before"):
-        started = time.process_time()
-        for row in rows:
-            outcome_of(row)
-        print(f"{what}: {len(rows) / (time.process_time() - started):,.0f} verdicts per second of one core")
+    asks = [
+        Ask(
+            row["prediction"],
+            forms(row),
+            row["answer_type"],
+            row.get("question") or "",
+            tuple(row.get("choices") or ()),
+        )
+        for row in rows
+    ]
+    rules_alone(asks)
+    if symbolic.installed():
+        with_workers(asks)
+
+
+def rules_alone(asks: Sequence[Ask]) -> None:
+    """Print verdicts per second of this process's CPU, without math-verify."""
+    references = [msgspec.structs.replace(ask, response="Final answer: ?") for ask in asks]
+    print("\nThe rules alone, in one process:")
+    for what, met in (
+        ("all for the first time", None),
+        ("new answers, questions and references met before", references),
+        ("answers seen before", asks),
+    ):
+        spent = []
+        for _ in range(_TIMES):
+            forget()
+            if met is not None:
+                judge_all(met, anchored=False, algebra="off")
+            started = time.process_time()
+            judge_all(asks, anchored=False, algebra="off")
+            spent.append(time.process_time() - started)
+        print(f"  {what}: {len(asks) / min(spent):,.0f} verdicts per second of one core")
+
+
+def with_workers(asks: Sequence[Ask]) -> None:
+    """Print the rate for the first time with math-verify, and whose time it takes."""
+    easy = [Ask(f"Final answer: (0, {n})", (f"0 < x < {n}",), "math") for n in range(1, 9)]
+    _, _, start = _judged(easy)
+    wall, own, workers = _judged(asks)
+    print(
+        f"With math-verify, all for the first time: {len(asks) / wall:,.0f} verdicts per second of wall time "
+        f"({wall:.1f} s; CPU: this process {own:.1f} s, workers {workers:.1f} s, about {start:.1f} s of it their start)"
+    )
+
+
+def _judged(asks: Sequence[Ask]) -> tuple[float, float, float]:
+    """Wall time, CPU of this process and CPU of its workers, which are started and ended for it."""
+    forget()
+    shared("symbolic").close()
+    wall, own, children = time.perf_counter(), time.process_time(), _cpu_of_children()
+    judge_all(asks, anchored=False, algebra="on")
+    wall, own = time.perf_counter() - wall, time.process_time() - own
+    shared("symbolic").close()
+    return wall, own, _cpu_of_children() - children
+
+
+def _cpu_of_children() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def forget() -> None:
+    """Forget everything that judging remembers."""
+    outside.forget()
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith("pipelines.judging") else ():
+            if callable(clear := getattr(value, "cache_clear", None)):
+                clear()
 
 
 if __name__ == "__main__":
