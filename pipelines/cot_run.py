@@ -96,6 +96,10 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     _check_inputs(config)
     source = Path(config.prompt_path)
     settings, inputs = pinned(config, "cot-pairs", source)
+    if config.band != (0.0, 1.0) and not config.fixed_n:
+        say(
+            "--accuracy-range: rounds end early and leave coarse shares of right answers; --fixed-n gives finer ones."
+        )
     engine = make_engine(config)
     asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
     suffix = f"_{config.version}_correctness"
@@ -126,6 +130,10 @@ def _rehearse(config: "Config") -> None:
     asked = shard(judgeable(config, Path(config.prompt_path)), *config.shard_of, engine.batch_size)
     dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
     requests = [one.request for one in asked if one.problem is None]
+    if config.plan.size < config.plan.most:
+        say(
+            f"questions are asked in rounds of {config.plan.size}: the samples told here are the most there can be"
+        )
     rehearse(engine, requests, None, dropped, config.price_per_mtok)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pipelines import samples
+from pipelines.canonical import judge_and_fix
 from tests.support.program import prefdata, read_lines, write_lines
 
 RESULTS = (
@@ -197,6 +199,34 @@ def test_files_sampled_elsewhere_are_judged_and_paired(tmp_path: Path) -> None:
     ours = prefdata("cot-pairs", "--samples", result["run"], "--out-dir", "again", cwd=tmp_path)
     again = json.loads(ours.stdout)
     assert again["pair_count"] == result["pair_count"]
+
+
+def test_judging_of_sampled_files_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"question": f"{n % 5}?", "answer": "3", "response": f"Way {n}.\nFinal answer: {3 + n % 2}"}
+        for n in range(40)
+    ]
+    write_lines(tmp_path / "s.jsonl", rows)
+    run = ("cot-pairs", "--samples", "s.jsonl", "--out-dir")
+    whole = tmp_path / json.loads(prefdata(*run, "whole", cwd=tmp_path).stdout)["run"]
+    monkeypatch.setattr(samples, "_TOGETHER", 2)
+    judged: list[int] = []
+
+    def counted(asks: list[Any], fix: bool) -> Any:
+        if stop_at is not None and sum(judged) >= stop_at:
+            raise KeyboardInterrupt
+        judged.append(len(asks))
+        return judge_and_fix(asks, fix)
+
+    monkeypatch.setattr(samples, "judge_and_fix", counted)
+    stop_at: int | None = 16
+    assert prefdata(*run, "again", cwd=tmp_path).returncode == 130
+    stop_at = None
+    again = tmp_path / json.loads(prefdata(*run, "again", cwd=tmp_path).stdout)["run"]
+    assert sum(judged) == len(rows)  # none twice
+    assert results(again) == results(whole)
 
 
 def test_one_bad_image_costs_its_own_row(inputs: Path) -> None:
