@@ -11,8 +11,8 @@ write costs the same everywhere but for the disk, which "copy of the files" tell
 `--large` adds whole commands, as a user runs them, over that many rows with answers of at most so many characters:
 seconds (by the clock and of CPU) of the first plan, which makes the indexes, of the next one, of the write and of a
 validation, the size of the indexes and the peak memory of each. Beside them stand the machine's own limits, measured in
-the same run and twice, before and after the write: `cp` of the same files with an fsync of each, as `mix write` does
-it, and `cat` of them. `--folder` puts the files on a disk instead of in memory.
+the same run, each round next to the write: `cp` of the same files with an fsync of each, as `mix write` does it, and
+`cat` of them. The write is compared with what ran in its round. `--folder` puts the files on a disk instead.
 """
 
 import argparse
@@ -176,36 +176,35 @@ def large(folder: Path, rows: int, answers: int) -> dict[str, float]:
     plan = ("mix", "plan", "roots.json", "--index", "index")
     runs: dict[str, list[tuple[float, float, float]]] = {}
 
-    def run(name: str, found: tuple[float, float, float]) -> None:
+    def ran(name: str, found: tuple[float, float, float]) -> None:
         runs.setdefault(name, []).append(found)
         print("{:12} {:7.2f} s  {:7.2f} CPU s  peak {:.0f} MiB".format(name, *found), flush=True)
 
-    run("first plan", command(folder, *plan))
-    run("plan", command(folder, *plan))
+    ran("first plan", command(folder, *plan))
+    ran("plan", command(folder, *plan))
     for _ in range(2):
         for name, found in bounds(folder, paths).items():
-            run(name, found)
-        run(
+            ran(name, found)
+        ran(
             "validate",
             command(folder, "validate", "--images", "none", "--workers", "1", *(p.name for p in paths)),
         )
-        run(
+        ran(
             "write", command(folder, "mix", "write", "roots.json", "out", "--index", "index", "--shards", "8")
         )
         shutil.rmtree(folder / "out")
-    best = {
-        name: (min(one[0] for one in found), min(one[1] for one in found), max(one[2] for one in found))
-        for name, found in runs.items()
-    }
     figures: dict[str, float] = {"rows": rows, "bytes": size}
-    for name, (seconds, cpu, peak) in best.items():
+    for name, times in runs.items():
+        seconds, cpu, peak = (statistics.median(one[part] for one in times) for part in range(3))
         figures |= {f"{name}, s": seconds, f"{name}, CPU s": cpu, f"{name}, peak MiB": peak}
     index = sum(path.stat().st_size for path in (folder / "index").iterdir())
     figures["index MiB"] = index / 2**20
     print(f"indexes      {index / 2**20:.1f} MiB, {index / rows:.1f} bytes a row")
     for name in ("validate", "cp", "cat"):
-        ratios = [best[name][clock] / best["write"][clock] for clock in (0, 1)]
-        print(f"write        {ratios[0]:.2f} x {name} by the clock, {ratios[1]:.2f} x in CPU seconds")
+        for clock, unit in enumerate(("by the clock", "in CPU seconds")):
+            ratios = [a[clock] / b[clock] for a, b in zip(runs[name], runs["write"], strict=True)]
+            print(f"write        {' and '.join(f'{ratio:.2f}' for ratio in ratios)} x {name} {unit}")
+            figures[f"write, x {name} {unit}"] = statistics.median(ratios)
     print(f"limit of memory: 150 MiB + the indexes = {150 + index / 2**20:.0f} MiB")
     return figures
 

@@ -22,7 +22,7 @@ from prefdata.mixtures.outputs import Shard
 from prefdata.progress import progress
 
 # A block that fits a processor's cache is ordered fastest; the more blocks, the less of each waits to be written.
-_LEAST_BLOCK, _MOST_BLOCK, _BLOCKS = 2 * 1024 * 1024, 16 * 1024 * 1024, 1024
+_LEAST_BLOCK, _MOST_BLOCK, _BLOCKS = 2 * 1024 * 1024, 16 * 1024 * 1024, 2048
 # What waits to be written, of one block and of all together.
 _WAITING, _ALL_WAITING, _PAGE = 256 * 1024, 32 * 1024 * 1024, 4096
 # Rows between two signs of life, and shards that are open at the same time.
