@@ -28,7 +28,10 @@ _COMMAND: Final = re.compile(
 )
 _WORD: Final = re.compile(r"(?<!\w)[-+]?[$€£¥]?\d+(?:\.\d+)?(?!\w)%?|[^\W_]+(?:(?<=\d)\.\d\w*)?")
 _DIGIT: Final = re.compile(r"\d")
-_NO_WORDS: Final = str.maketrans(dict.fromkeys('"#()*,/:;<=>?@[]^`{|}~!', " "))
+# Tables as texts, not dicts: a letter that a dict lacks costs an exception.
+_NO_WORDS: Final = "".join(
+    " " if chr(code) in '"#()*,/:;<=>?@[]^`{|}~!' else chr(code) for code in range(128)
+)
 _ASCII_WORDS: Final = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
 _MAY_OPERATE: Final = re.compile(r"[-+*/^=<>≤≥!]")
 _OPERATOR: Final = re.compile(r"[+*/^=<>≤≥]|(?<=\d)!|(?<=[\w)])-(?=\d)")
