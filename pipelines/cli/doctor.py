@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NEEDS = {
     "transformers": ("transformers", "generate"),
     "vllm": ("vllm", "vllm"),
+    "lmdeploy": ("lmdeploy", "lmdeploy"),
     "openai": ("httpx2", "openai"),
     "replay": ("msgspec", ""),
 }

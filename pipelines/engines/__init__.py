@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _ENGINES = {
     "transformers": ("pipelines.engines.transformers", "TransformersEngine", "generate"),
     "vllm": ("pipelines.engines.vllm", "VllmEngine", "vllm"),
+    "lmdeploy": ("pipelines.engines.lmdeploy", "LmdeployEngine", "lmdeploy"),
     "openai": ("pipelines.engines.openai", "OpenAIEngine", "openai"),
     "replay": ("pipelines.engines.replay", "ReplayEngine", ""),
 }

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
 
 _BATCH_SIZE = 16
-# Tokens of the prompt's end that are decoded along with an answer, so that the blank at the junction survives
-# (see `_text_after`). More than the longest run of byte tokens of one character.
-_JUNCTION = 12
 
 
 class TransformersEngine:
@@ -201,28 +198,19 @@ class TransformersEngine:
                 exit_code=EXIT_DATA,
             ) from error
         for index, (row, request) in enumerate(zip(rows, requests, strict=True)):
-            end = row.tensors["input_ids"][0, -_JUNCTION:].tolist()
+            prompt_ids = row.tensors["input_ids"][0].tolist()
             samples = []
             for sample in range(index * copies, (index + 1) * copies):
                 ids, stopped = answers[sample]
                 samples.append(
                     Sample(
-                        text=self._text_after(end, ids),
+                        text=self._ready.text_after(prompt_ids, ids),
                         token_ids=tuple(ids),
                         finish_reason="stop" if stopped else "length",
                         seed=seeds[sample],
                     )
                 )
             replies[row.place] = Reply(id=request.id, samples=tuple(samples), prompt_tokens=row.length)
-
-    def _text_after(self, end: list[int], ids: list[int]) -> str:
-        """What `ids` add to the text of the prompt's end.
-
-        Decoded alone, a first token of SentencePiece loses its blank; decoded behind the prompt's last tokens it
-        keeps it. Where the two do not nest (a decoder that rewrites earlier text), the answer is decoded alone.
-        """
-        before, whole = self.decode(end), self.decode([*end, *ids])
-        return whole[len(before) :] if whole.startswith(before) else self.decode(ids)
 
 
 def _read_image(source: Any) -> Any:

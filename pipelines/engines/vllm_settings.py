@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
 
 # The original's context length; a model with less keeps its own.
-_SESSION_LEN = 16384
+SESSION_LEN = 16384
 _GIB = 1024**3
 _CPU_CACHE_BYTES = 4 * _GIB
 _CPU_CACHE_SHARE = 0.25
@@ -79,7 +79,7 @@ def engine_config(options: "EngineOptions", model: str) -> Any:
             )
     values |= given
     config = AsyncEngineArgs(**values).create_engine_config()
-    wanted = options.session_len or _SESSION_LEN
+    wanted = options.session_len or SESSION_LEN
     if "max_model_len" not in values and config.model_config.max_model_len > wanted:
         config = AsyncEngineArgs(**values, max_model_len=wanted).create_engine_config()
     return config

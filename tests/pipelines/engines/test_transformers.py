@@ -149,7 +149,7 @@ def test_a_blank_at_the_junction_is_not_lost(tmp_path: Path) -> None:
     ids = engine.encode("The cat sat")
     end, rest = ids[:-1], ids[-1:]
     assert engine.decode(rest) == "sat", "alone, the decoder drops the blank"
-    assert engine._text_after(end, rest) == " sat"
+    assert engine._ready.text_after(end, rest) == " sat"
 
 
 def test_a_sample_hangs_on_its_seed_alone(model: Path) -> None:
