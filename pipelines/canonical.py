@@ -6,21 +6,32 @@ keeps its own text; the edit is carried beside it, and pairs name it (`meta.answ
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from pipelines.judging import Ask, judge_all
 from pipelines.judging.verdict import Verdict
+from pipelines.model_judge import consulted
 from pipelines.pairing import Fix
+
+if TYPE_CHECKING:
+    from pipelines.judging.llm import ModelJudge
 
 _NOT_SPELT: Final = frozenset(("regex", "llm"))
 """Kinds whose reference is no spelling of the answer."""
 
 
-def judge_and_fix(asks: Sequence[Ask], fix: bool) -> list[tuple[Verdict, Fix | None]]:
-    """The verdict on each response; with `fix` also the edit that makes its answer the reference's."""
+def judge_and_fix(
+    asks: Sequence[Ask], fix: bool, model: "ModelJudge | None" = None
+) -> list[tuple[Verdict, Fix | None]]:
+    """The verdict on each response; with `fix` also the edit that makes its answer the reference's.
+
+    model: is asked what the rules leave open.
+    """
     verdicts = judge_all(asks)
+    if model is not None:
+        verdicts = consulted(asks, verdicts, model)
     edits = {number: to for number, verdict in enumerate(verdicts) if fix and (to := _canonical(verdict))}
     again = judge_all([_edited(asks[number], verdicts[number], to) for number, to in edits.items()])
     fixes = {

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import version
+from pipelines.model_judge import model_judge
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -36,6 +38,9 @@ WHAT = """Preference pairs made from a model's own answers to questions with kno
 CAVEATS = """A right final answer can have a wrong reasoning before it: only the answer was judged. Undecided answers
 (`undecided.jsonl`) are in no pair; `format_pairs.jsonl` sets right answers against responses without a readable one;
 `hard.jsonl` and `easy.jsonl` are the questions with only wrong or only right answers."""
+# Settings that decide the result where nothing is sampled: of pairing, and those that mean nothing without --samples.
+_OF_PAIRS = ("num_pairs_per_key", "accuracy_range", "answer_type", "answer_fix", "force")
+_OF_SAMPLES = ("max_lines", "judge_model", "judge_engine", "judge_votes")
 
 
 def run(config: "Config") -> int | None:
@@ -82,6 +87,10 @@ def _check_inputs(config: "Config") -> None:
         raise PrefdataError(
             "--max-lines: it limits the rows of --samples; for sampling use --num-return-sequences or --sample-max-num."
         )
+    if config.judge_model:
+        raise PrefdataError(
+            "--judge-model: it judges what was sampled; sample first, then name the run with --samples."
+        )
     if not config.prompt_path:
         raise PrefdataError(
             "Missing --prompt-path: name a file of questions, or --samples with what was sampled elsewhere."
@@ -104,7 +113,7 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
     asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
     suffix = f"_{config.version}_correctness"
     path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
-    settings = {key: value for key, value in settings.items() if key not in ("samples", "max_lines")}
+    settings = {key: value for key, value in settings.items() if key not in _OF_SAMPLES}
     settings["judge"] = version()
     with RunDir.open(path, settings, inputs) as rundir:
         keys = correctness.sample(
@@ -143,13 +152,16 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     files = samples.files_of(where)
     path = run_path(config.out_dir, "samples", where, "_correctness")
     # Only what decides the pairs: nothing was sampled here.
-    kept = ("num_pairs_per_key", "accuracy_range", "answer_type", "max_lines", "answer_fix", "force")
-    settings = {key: value for key, value in identity(config).items() if key in kept}
+    settings = {key: value for key, value in identity(config).items() if key in (*_OF_PAIRS, *_OF_SAMPLES)}
     settings |= {"command": "cot-pairs", "judge": version()}
     inputs = {f"{number}:{file.name}": file for number, file in enumerate(files)}
+    if config.judge_prompt:
+        inputs["judge_prompt"] = Path(config.judge_prompt)
     with RunDir.open(path, settings, inputs) as rundir:
         places = samples.Places(files)
-        samples.judge_samples(rundir, places, config.answer_type, config.max_lines, config.judging)
+        ask_model = config.judge_model and any(map(rundir.owed, places.ids))
+        with model_judge(config) if ask_model else nullcontext() as model:
+            samples.judge_samples(rundir, places, config.answer_type, config.max_lines, config.judging, model)
         counts = results.finish(rundir, places.ids, places.ids, how, None)
     root = image_root(config.image_root, files[0], path)
     return _Finished(run=rundir, asked=len(places.ids), counts=counts, root=root, settings=settings)

@@ -17,6 +17,7 @@ import msgspec
 from pipelines.audit import Audit
 from pipelines.judging import ANSWER_TYPES, Ask, Tolerance, Verdict, judge_all
 from pipelines.judging.agreement import Agreement
+from pipelines.model_judge import consulted, model_judge
 from pipelines.questions import check_answer_type
 from pipelines.samples import forms_of
 from prefdata import jsonl
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 512
 _FIELDS: Final = ("rule", "reason", "extracted", "normalised", "gold", "answer_type", "span")
-_FOR_A_MODEL: Final = ("nomatch", "near", "conflict", "guard", "timeout")
 
 
 class _Row(NamedTuple):
@@ -49,7 +49,7 @@ def run(config: "Config") -> None:
     audit = Audit()
     write = sys.stdout.buffer.write
     with ExitStack() as stack:
-        model = stack.enter_context(_model(config)) if config.judge_model else None
+        model = stack.enter_context(model_judge(config)) if config.judge_model else None
         for rows in _batches(_rows(config)):
             for one, verdict in zip(rows, _verdicts(config, rows, model), strict=True):
                 outcomes[verdict.outcome] += 1
@@ -98,43 +98,7 @@ def _verdicts(config: "Config", rows: list[_Row], model: "ModelJudge | None") ->
     verdicts = judge_all(
         asks, anchored=config.anchored, tolerance=_tolerance(config), algebra=config.math_verify
     )
-    if model is None:
-        return verdicts
-    left = [
-        at
-        for at, verdict in enumerate(verdicts)
-        if verdict.outcome == "undecided" and verdict.reason in _FOR_A_MODEL and verdict.extracted
-    ]
-    cases = [(asks[at].question, " / ".join(asks[at].gold), verdicts[at].extracted or "") for at in left]
-    for at, said in zip(left, model.decide(cases), strict=True):
-        if said.outcome != "undecided" or asks[at].answer_type == "llm":
-            verdicts[at] = msgspec.structs.replace(
-                verdicts[at],
-                outcome=said.outcome,
-                rule=said.rule,
-                normalised=said.normalised,
-                reason=said.reason,
-            )
-    return verdicts
-
-
-def _model(config: "Config") -> "ModelJudge":
-    from pipelines.cli.options import EngineOptions
-    from pipelines.engines import make_engine
-    from pipelines.judging.llm import PROMPT, ModelJudge
-
-    prompt = PROMPT
-    if config.judge_prompt:
-        try:
-            prompt = Path(config.judge_prompt).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PrefdataError(f"--judge-prompt {config.judge_prompt}: cannot be read ({error}).") from error
-    options = EngineOptions(
-        checkpoint=config.judge_model, engine=config.judge_engine, base_url=config.judge_base_url
-    )
-    return ModelJudge(
-        make_engine(options), votes=config.judge_votes, prompt=prompt, in_flight=options.in_flight
-    )
+    return consulted(asks, verdicts, model) if model is not None else verdicts
 
 
 def _batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -26,6 +26,9 @@ from pipelines.rationale import reference_of
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
+
+if TYPE_CHECKING:
+    from pipelines.judging.llm import ModelJudge
 
 _NEEDED = ("question", "response", "answer")
 _TOGETHER = 64
@@ -83,7 +86,14 @@ class Places:
         return rows
 
 
-def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int | None, how: Judging) -> None:
+def judge_samples(
+    run: RunDir,
+    places: Places,
+    answer_type: str,
+    max_lines: int | None,
+    how: Judging,
+    model: "ModelJudge | None" = None,
+) -> None:
     """Judge every question's rows that the run still owes.
 
     max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
@@ -98,7 +108,7 @@ def judge_samples(run: RunDir, places: Places, answer_type: str, max_lines: int 
             some = owed[start : start + _TOGETHER]
             groups = [places.of(identity, streams, most) for identity in some]
             asks = [[_ask(row, answer_type) for row in rows] for rows in groups]
-            verdicts = iter(judge_and_fix([ask for group in asks for ask in group], how.fix))
+            verdicts = iter(judge_and_fix([ask for group in asks for ask in group], how.fix, model))
             for identity, rows, group in zip(some, groups, asks, strict=True):
                 entries = [_entry(row, *next(verdicts)) for row in rows]
                 reference = reference_of(rows[0], group[0]) if how.force else None

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from pipelines.cli import judge_model as judge_flags
 from pipelines.cli.judged_options import JudgedOptions
 from pipelines.cli.options import AtLeastOne
 from prefdata.cli.config import GOES_ON, config_command
@@ -60,6 +61,12 @@ class Config(JudgedOptions, kw_only=True, frozen=True, forbid_unknown_fields=Tru
         AtLeastOne | None,
         Meta(description="With --samples: use about so many rows, equally many per question."),
     ] = None
+
+    judge_model: judge_flags.Model = ""
+    judge_engine: judge_flags.Engine = "transformers"
+    judge_base_url: judge_flags.BaseUrl = None
+    judge_votes: judge_flags.Votes = 3
+    judge_prompt: judge_flags.Prompt = ""
 
     @property
     def plan(self) -> "Plan":

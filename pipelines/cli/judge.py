@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pipelines.cli.options import AtLeastOne, EngineName
+from pipelines.cli import judge_model as judge_flags
 from prefdata.cli.config import config_command
 
 
@@ -57,27 +57,11 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
             extra={"metavar": "FILE.jsonl"},
         ),
     ] = ""
-    judge_model: Annotated[
-        str,
-        Meta(
-            description="Model that judges rows of type llm, and what the rules leave undecided.",
-            extra={"metavar": "M"},
-        ),
-    ] = ""
-    judge_engine: Annotated[EngineName, Meta(description="What runs the judging model.")] = "transformers"
-    judge_base_url: Annotated[
-        str | None, Meta(description="Server of --judge-engine openai.", extra={"metavar": "URL"})
-    ] = None
-    judge_votes: Annotated[
-        AtLeastOne, Meta(description="Votes of the judging model; more than half decide.")
-    ] = 3
-    judge_prompt: Annotated[
-        str,
-        Meta(
-            description="File with a prompt of your own: {question}, {reference}, {answer} are filled in.",
-            extra={"metavar": "FILE"},
-        ),
-    ] = ""
+    judge_model: judge_flags.Model = ""
+    judge_engine: judge_flags.Engine = "transformers"
+    judge_base_url: judge_flags.BaseUrl = None
+    judge_votes: judge_flags.Votes = 3
+    judge_prompt: judge_flags.Prompt = ""
     label_key: Annotated[
         str,
         Meta(

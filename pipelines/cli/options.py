@@ -30,7 +30,7 @@ _IN_FLIGHT = 256
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
     {"checkpoint", "prompt_path", "prompt_file", "out_dir", "image_root", "num_workers", "trust_remote_code"}
-    | {"base_url", "stall_timeout", "dry_run", "price_per_mtok"}
+    | {"base_url", "stall_timeout", "dry_run", "price_per_mtok", "judge_base_url", "judge_prompt", "samples"}
 )
 
 

@@ -214,11 +214,11 @@ def test_judging_of_sampled_files_goes_on_where_it_was_stopped(
     monkeypatch.setattr(samples, "_TOGETHER", 2)
     judged: list[int] = []
 
-    def counted(asks: list[Any], fix: bool) -> Any:
+    def counted(asks: list[Any], fix: bool, model: Any) -> Any:
         if stop_at is not None and sum(judged) >= stop_at:
             raise KeyboardInterrupt
         judged.append(len(asks))
-        return judge_and_fix(asks, fix)
+        return judge_and_fix(asks, fix, model)
 
     monkeypatch.setattr(samples, "judge_and_fix", counted)
     stop_at: int | None = 16
@@ -349,3 +349,19 @@ def test_questions_are_put_as_a_file_says(inputs: Path) -> None:
     done = prefdata(*arguments("out"), "--prompt-file", "mine.txt", cwd=inputs)
     assert done.returncode == 2
     assert "prompt_file was" in done.stderr
+
+
+def test_a_model_judges_what_the_rules_leave_open(inputs: Path) -> None:
+    sampled = cot_pairs(inputs)
+    write_lines(inputs / "votes.jsonl", [{"texts": ["They are two people.\nVerdict: wrong"]}])
+    judging = ("--judge-engine", "replay", "--judge-model", "votes.jsonl")
+    refused = prefdata(*arguments("other"), *judging, cwd=inputs)
+    assert refused.returncode == 2
+    assert "name the run with --samples" in refused.stderr
+    done = prefdata("cot-pairs", "--samples", sampled["run"], "--out-dir", "again", *judging, cwd=inputs)
+    assert done.returncode == 0, done.stderr
+    again = inputs / json.loads(done.stdout)["run"]
+    before, after = (read_lines(run / "pairs.jsonl") for run in (inputs / sampled["run"], again))
+    assert len(after) > len(before)
+    assert {row["rejected_meta"]["rule"] for row in after if "wrote" in row["question"]} == {"llm"}
+    assert json.loads((again / "run.json").read_text())["config"]["judge_model"] == "votes.jsonl"

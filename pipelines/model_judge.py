@@ -1,0 +1,65 @@
+"""`--judge-model`: a model is asked about what the rules leave open. For `judge`, and for `cot-pairs --samples`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from pipelines.cli.options import EngineName, EngineOptions
+from pipelines.engines import make_engine
+from pipelines.judging import Ask, Verdict
+from pipelines.judging.llm import PROMPT, ModelJudge
+from prefdata.errors import PrefdataError
+
+_FOR_A_MODEL: Final = ("nomatch", "near", "conflict", "guard", "timeout")
+
+
+class Options(Protocol):
+    """The flags."""
+
+    @property
+    def judge_model(self) -> str: ...
+    @property
+    def judge_engine(self) -> EngineName: ...
+    @property
+    def judge_base_url(self) -> str | None: ...
+    @property
+    def judge_votes(self) -> int: ...
+    @property
+    def judge_prompt(self) -> str: ...
+
+
+def model_judge(options: Options) -> ModelJudge:
+    """The judge that the flags name, not yet started."""
+    prompt = PROMPT
+    if options.judge_prompt:
+        try:
+            prompt = Path(options.judge_prompt).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrefdataError(
+                f"--judge-prompt {options.judge_prompt}: cannot be read ({error})."
+            ) from error
+    engine = EngineOptions(
+        checkpoint=options.judge_model, engine=options.judge_engine, base_url=options.judge_base_url
+    )
+    return ModelJudge(
+        make_engine(engine), votes=options.judge_votes, prompt=prompt, in_flight=engine.in_flight
+    )
+
+
+def consulted(asks: Sequence[Ask], verdicts: Sequence[Verdict], model: ModelJudge) -> list[Verdict]:
+    """The verdicts, with what the model says where the rules say nothing for another reason than form or length."""
+    made = list(verdicts)
+    left = [
+        at
+        for at, verdict in enumerate(made)
+        if verdict.outcome == "undecided" and verdict.reason in _FOR_A_MODEL and verdict.extracted
+    ]
+    cases = [(asks[at].question, " / ".join(asks[at].gold), made[at].extracted or "") for at in left]
+    for at, said in zip(left, model.decide(cases), strict=True):
+        if said.outcome != "undecided" or asks[at].answer_type == "llm":
+            made[at] = msgspec.structs.replace(
+                made[at], outcome=said.outcome, rule=said.rule, normalised=said.normalised, reason=said.reason
+            )
+    return made
