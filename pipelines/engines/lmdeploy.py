@@ -81,13 +81,14 @@ class LmdeployEngine:
         try:
             self._pipe = self._make()
             self._guard = guard_children()
-        except (ValueError, RuntimeError, OSError, AssertionError, NotImplementedError, SystemExit) as error:
-            # Its checks of the environment end the process; a run ends with a sentence instead. Ctrl-C also ends the
-            # workers: let the cancellation through before their end is called an error.
+        except (ValueError, RuntimeError, OSError, AssertionError, ImportError, SystemExit) as error:
+            # Ctrl-C also ends the workers: let the cancellation through before their end is called an error.
             await asyncio.sleep(0)
+            # LMDeploy's checks of the machine end the process; a run ends with a sentence instead.
+            ended = isinstance(error, SystemExit)
+            reason = "its check of this machine failed" if ended else _reason(error)
             raise PrefdataError(
-                f"{self._options.checkpoint}: LMDeploy does not start ({_reason(error)}); "
-                "see the messages above or add -v."
+                f"{self._options.checkpoint}: LMDeploy does not start ({reason}); see the messages above or add -v."
             ) from error
         try:
             await asyncio.sleep(0)
@@ -117,6 +118,9 @@ class LmdeployEngine:
 
     def rendered(self, request: Request) -> str:
         """The prompt text; around an image LMDeploy may write other marks than the template does."""
+        if request.images and not self.renderer.takes_images:
+            # LMDeploy knows vision models that transformers has no processor for, as InternVL's own checkpoints.
+            return "<image>".join(pieces(request, self.renderer))
         return self.renderer.prompt(request)
 
     async def close(self) -> None:

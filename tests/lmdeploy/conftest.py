@@ -103,9 +103,9 @@ class Running:
         return self.runner.run(all_at_once())
 
 
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
-    """`start(model, **options)` gives a running engine on a scripted core; all end with the test."""
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[..., Running]]:
+    """`start(model, **options)` gives a running engine on a scripted core; all end with the module."""
     from lmdeploy.serve.core import AsyncEngine
 
     cores: list[Core] = []
@@ -114,9 +114,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
         cores.append(Core(backend_config, arguments))
         return cores[-1]
 
-    monkeypatch.setattr(AsyncEngine, "_build_pytorch", build)
     started: list[Running] = []
-    with asyncio.Runner() as runner:
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        patch.setattr(AsyncEngine, "_build_pytorch", build)
 
         def make(model: Path | str, **options: object) -> Running:
             settings: dict[str, Any] = {"engine": "lmdeploy", "engine_arg": ("backend=pytorch",), **options}

@@ -201,6 +201,24 @@ def test_a_model_that_moves_images_is_noticed(
     assert kept(written, pieces(asked, renderer)) is expected
 
 
+def test_lmdeploys_own_template_would_lose_what_ours_keeps(tmp_path: Path) -> None:
+    # A template that takes parts, as most of vision-language models do, and trims, as many do.
+    from lmdeploy.model import HFChatTemplate, get_chat_template
+
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for p in m['content'] %}"
+        "{{ '<image>' if p['type'] == 'image' else (p['text'] | trim) }}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    (save_llava(tmp_path) / "chat_template.jinja").write_text(template)
+    turns = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "It is "}]
+    theirs = get_chat_template(str(tmp_path))
+    assert isinstance(theirs, HFChatTemplate)
+    assert "What?" not in theirs.messages2prompt(turns)
+    ours = chat_template(load_renderer(str(tmp_path))).chat_template()
+    assert ours.messages2prompt(turns) == "<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\nIt is "
+
+
 def test_a_row_that_is_not_written_as_asked_fails_alone(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

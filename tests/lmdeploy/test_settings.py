@@ -77,6 +77,21 @@ def test_sampling_is_not_cut_down_silently() -> None:
         generation_config(Sampling(temperature=2.5), "pytorch", 5)
 
 
+def test_a_check_that_ends_the_process_is_a_sentence(
+    start: Callable[..., Running], smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What LMDeploy's own check does where torch knows CUDA but there is no GPU.
+    from lmdeploy.pytorch.check_env.base import BaseChecker
+    from lmdeploy.serve.core import AsyncEngine
+
+    def check(self: Any, **_: Any) -> None:
+        BaseChecker().log_and_exit(mod_name="CUDA", message="cuda is not available.")
+
+    monkeypatch.setattr(AsyncEngine, "_build_pytorch", check)
+    with pytest.raises(PrefdataError, match=r"LMDeploy does not start .its check of this machine failed"):
+        start(smollm2)
+
+
 def test_a_machine_without_a_gpu_is_said_in_a_sentence(smollm2: Path, tmp_path: Path) -> None:
     import torch
 

@@ -20,9 +20,17 @@ def request(text: str = "What is the capital of France?", **more: object) -> Req
     return Request(id=text, messages=(message("user", text),), **more)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def started(start: Callable[..., Running], smollm2: Path) -> Running:
+    return start(smollm2)
+
+
 @pytest.fixture
-def running(start: Callable[..., Running], smollm2: Path) -> Running:
-    running = start(smollm2)
+def running(started: Running) -> Running:
+    running = started
+    running.core.asked.clear()
+    running.core.first_tokens = running.core.cancelled = 0
+    running.core.hold = None
     stop = running.engine.encode("<|im_end|>")
 
     def seed_as_words(asked: Asked) -> tuple[list[int], str]:
@@ -152,3 +160,24 @@ def test_ctrl_c_cancels_what_is_under_way(running: Running) -> None:
             await asyncio.sleep(0.01)
 
     running.runner.run(asyncio.wait_for(stopped(), 20))
+
+
+def test_starts_again_after_a_stall(start: Callable[..., Running], smollm2: Path) -> None:
+    running = start(smollm2)
+    engine, stuck = running.engine, running.core
+
+    async def restarted() -> Reply:
+        stuck.hold = asyncio.Event()
+        task = asyncio.create_task(engine.generate([request(n=3)]))
+        while not stuck.asked:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        await engine.close()
+        await engine.start()
+        (reply,) = await engine.generate([request(sampling=Sampling(max_new_tokens=1))])
+        return reply
+
+    reply = running.runner.run(asyncio.wait_for(restarted(), 30))
+    assert stuck.closed
+    assert [sample.finish_reason for sample in reply.samples] == ["length"]
