@@ -14,7 +14,8 @@ from pipelines.engines.rendering import load_renderer
 from pipelines.probe import probe
 from prefdata.records import MediaRef, Message, Text
 from tests.lmdeploy.conftest import Asked, Running
-from tests.support.tiny_models import CHATML, save_llava, tokenizer
+from tests.lmdeploy.models import save_internvl, save_internvl_chat, save_qwen3_vl
+from tests.support.tiny_models import save_llava
 
 pytest.importorskip("lmdeploy")
 
@@ -30,64 +31,6 @@ def request(*content: MediaRef | Text, images: int = 1, **more: Any) -> Request:
     colours = ("red", "blue", "green")
     pictures = tuple(picture(colour) for colour in colours[:images])
     return Request(id="row", messages=(Message("user", parts),), images=pictures, **more)
-
-
-def words(*marks: str, **named: str) -> Any:
-    made = tokenizer()
-    made.add_special_tokens({"extra_special_tokens": ["<|im_start|>", *marks, *named.values()]})
-    made._set_model_specific_special_tokens(named)
-    made.pad_token = "<|im_end|>"
-    return made
-
-
-def save_internvl(folder: Path) -> Path:
-    """An InternVL without weights: configuration, tokenizer and processor are all that is needed above the core."""
-    import transformers as hf
-    from transformers.models.got_ocr2.image_processing_got_ocr2 import GotOcr2ImageProcessor
-
-    made = words(
-        start_image_token="<img>",
-        end_image_token="</img>",
-        context_image_token="<IMG_CONTEXT>",
-        video_token="<video>",
-    )
-    hf.InternVLProcessor(
-        image_processor=GotOcr2ImageProcessor(size={"height": 16, "width": 16}, max_patches=4),
-        tokenizer=made,
-        video_processor=hf.InternVLVideoProcessor(),
-        image_seq_length=4,
-        chat_template=CHATML.replace("'<image>'", "'<IMG_CONTEXT>\\n'"),
-    ).save_pretrained(folder)
-    hf.InternVLConfig(
-        text_config={"model_type": "qwen2", "hidden_size": 32, "num_attention_heads": 2},
-        image_token_id=made.convert_tokens_to_ids("<IMG_CONTEXT>"),
-        architectures=["InternVLForConditionalGeneration"],
-    ).save_pretrained(folder)
-    return folder
-
-
-def save_qwen3_vl(folder: Path) -> Path:
-    """A Qwen3-VL without weights."""
-    import transformers as hf
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
-
-    made = words("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>")
-    images = Qwen2VLImageProcessor(
-        patch_size=8, merge_size=2, temporal_patch_size=2, min_pixels=256, max_pixels=1024
-    )
-    hf.Qwen3VLProcessor(
-        image_processor=images,
-        tokenizer=made,
-        video_processor=hf.Qwen3VLVideoProcessor(),
-        chat_template=CHATML.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>"),
-    ).save_pretrained(folder)
-    hf.Qwen3VLConfig(
-        text_config={"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-        vision_config={"depth": 1, "hidden_size": 16, "num_heads": 2, "patch_size": 8, "out_hidden_size": 32},
-        image_token_id=made.convert_tokens_to_ids("<|image_pad|>"),
-        architectures=["Qwen3VLForConditionalGeneration"],
-    ).save_pretrained(folder)
-    return folder
 
 
 def answering(running: Running) -> Running:
@@ -234,6 +177,26 @@ def test_a_row_that_is_not_written_as_asked_fails_alone(
     bad, good = running.ask(request(prefix="It is "), request(prefix="It is"))
     assert "does not keep the order of text and images, or the begun answer" in (bad.error or "")
     assert good.error is None
+
+
+@pytest.mark.parametrize(
+    ("options", "tiles"), [({}, 1), ({"dynamic": True}, 7), ({"dynamic": True, "max_num": 12}, 13)]
+)
+def test_internvls_own_checkpoints(
+    start: Callable[..., Running], tmp_path: Path, options: dict[str, Any], tiles: int
+) -> None:
+    running = answering(start(save_internvl_chat(tmp_path), trust_remote_code=True, **options))
+    asked = request(prefix="It is ")
+    (reply,) = running.ask(asked)
+    assert reply.error is None
+    (sent,) = running.core.asked
+    assert sent.multimodal is not None
+    # A tile of 16 x 16 pixels is 4 x 4 patches, a quarter of which are tokens.
+    assert sent.multimodal[0]["image_tokens"] == tiles * 4
+    assert sent.multimodal[0]["pixel_values"].shape[0] == tiles
+    assert running.engine.rendered(asked).endswith(
+        "user\n<image>\nWhat is this?<|im_end|>\n<|im_start|>assistant\nIt is "
+    )
 
 
 def test_a_broken_image_fails_alone(running: Running) -> None:
