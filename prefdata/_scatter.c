@@ -17,18 +17,20 @@ enum { PAGE = 4096 };
 enum { CHUNK = 256 * 1024 }; /* bytes read at a time; more for a longer row */
 enum { GAP = 32 * 1024 };    /* unwanted bytes that are read rather than passed over */
 
-/* Read `size` bytes, or as many as the file has. */
-static size_t read_all(int file, char *into, size_t size, uint64_t from) {
+/* Read `size` bytes, or as many as the file has; -1 with errno where it cannot be read. */
+static ssize_t read_all(int file, char *into, size_t size, uint64_t from) {
     size_t done = 0;
     while (done < size) {
         ssize_t got = pread(file, into + done, size - done, (off_t)(from + done));
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
+        if (got < 0)
+            return -1;
+        if (!got)
             break;
         done += (size_t)got;
     }
-    return done;
+    return (ssize_t)done;
 }
 
 /* Whether it is one line that opens an object or a list. */
@@ -79,19 +81,20 @@ typedef struct {
     uint64_t begin;
 } chunk;
 
-/* Make the chunk hold a row with the byte before and the byte behind it, and wanted rows close behind. */
+/* Make the chunk hold a row with the byte before and the byte behind it, and wanted rows close behind; 0, or why not. */
 static int fill(chunk *part, const source *from, const uint32_t *ends, uint64_t row, uint64_t last) {
     const uint64_t *starts = from->starts.buf;
     const uint32_t *lengths = from->lengths.buf;
     uint64_t begin = starts[row] - (starts[row] > 0), end = starts[row] + lengths[row] + 1;
     if (part->data && begin >= part->begin && end <= part->begin + part->size)
-        return 1;
+        return 0;
     size_t room = end - begin > CHUNK ? (size_t)(end - begin) : CHUNK;
     if (room > part->room) {
         free(part->data);
         part->data = malloc(room);
+        part->room = 0;
         if (!part->data)
-            return 0;
+            return ENOMEM;
         part->room = room;
     }
     for (uint64_t next = row + 1; next < last; next++) {
@@ -102,8 +105,9 @@ static int fill(chunk *part, const source *from, const uint32_t *ends, uint64_t 
             end = far;
     }
     part->begin = begin;
-    part->size = read_all(from->file, part->data, (size_t)(end - begin), begin);
-    return 1;
+    ssize_t got = read_all(from->file, part->data, (size_t)(end - begin), begin);
+    part->size = got < 0 ? 0 : (size_t)got;
+    return got < 0 ? errno : 0;
 }
 
 /* Where the row begins in the chunk, or NULL where it does not stand there as the index says. */
@@ -133,10 +137,9 @@ static outcome put(const source *from, uint64_t first, uint64_t last, const uint
         uint32_t at = from->before + row ? ends[(int64_t)row - 1] : 0;
         if (at == ends[row])
             continue;
-        if (!fill(&part, from, ends, row, last)) {
-            result.error = ENOMEM;
+        result.error = fill(&part, from, ends, row, last);
+        if (result.error)
             break;
-        }
         size_t size = ((const uint32_t *)from->lengths.buf)[row], place = more ? ((const uint16_t *)from->places.buf)[row] : 0;
         const char *line = checked(&part, ((const uint64_t *)from->starts.buf)[row], size, place);
         if (!line) {

@@ -1,7 +1,7 @@
 """Rows of all sources to their places in the shards, with every file read and written from front to back.
 
 Where it stands: `mix write` copies rows with it wherever none has to be looked at; `gather.py` does the same row by
-row. Each source is read once and each row goes to the block of output it belongs to; then every block is read again and
+row. Each source is read once (for every 64 shards) and each row goes to the block of output it belongs to; then every block is read again and
 its rows are put in order where they lie. The decision to question: the output is written twice, so that no row costs a
 read at a place of its own, which among gigabytes takes longer than all the copying (docs/decisions.md).
 """
@@ -80,7 +80,7 @@ class _Blocks:
                 begin += size
         count = max(len(self.files), 1)
         self.room = min(_WAITING, max(_PAGE, _ALL_WAITING // count // _PAGE * _PAGE))
-        self.filled, self.waiting = array("I", bytes(4 * count)), bytearray(count * self.room)
+        self.filled, self.waiting = array("I", [0]) * count, bytearray(count * self.room)
 
     def flush(self) -> None:
         """Write what still waits; nothing can wait afterwards."""
@@ -97,8 +97,9 @@ class _Blocks:
 
 def _distribute(reader: Gatherer, codes: memoryview, blocks: _Blocks) -> None:
     """Every row into its block, in the order of the files."""
-    ends = array("I", bytes(4 * sum(len(index) for index in reader.indexes)))
-    where = array("I", bytes(4 * len(codes)))
+    # Not of `bytes`, which would stand in memory beside the array.
+    ends = array("I", [0]) * sum(len(index) for index in reader.indexes)
+    where = array("I", [0]) * len(codes)
     _order.invert(codes, reader.sources, blocks.borders, ends, where)
     with progress("mix write, rows read", sum(len(index) for index in reader.indexes)) as bar:
         for number, index in enumerate(reader.indexes):
