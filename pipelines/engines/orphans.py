@@ -11,6 +11,8 @@ from contextlib import suppress
 
 # For workers to end by themselves before they are killed.
 _PATIENCE_SECONDS = 5.0
+# Python's own process, which removes the shared memory of killed workers and ends after them; those that judge.
+_NOT_OURS = ("resource_tracker", "pipelines.judging")
 
 
 def guard_children() -> "subprocess.Popen[bytes]":
@@ -22,8 +24,7 @@ def guard_children() -> "subprocess.Popen[bytes]":
     named = []
     for child in children:
         with suppress(psutil.NoSuchProcess):
-            # Python's own process, which removes the shared memory of killed workers and ends after them.
-            if not any("resource_tracker" in word for word in child.cmdline()):
+            if not any(name in word for word in child.cmdline() for name in _NOT_OURS):
                 named.append(f"{child.pid}:{child.create_time()}")
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.engines.orphans", *named],

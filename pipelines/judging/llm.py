@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pipelines.engines.base import Engine, Reply, Request, Sampling
 from pipelines.feed import feed
 from pipelines.judging.verdict import Decision
-from prefdata.errors import PrefdataError
+from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.records import Message, Text, content_id
 
 if TYPE_CHECKING:
@@ -58,11 +58,20 @@ class ModelJudge:
         self._runner.close()
 
     def decide(self, cases: Sequence[tuple[str, str, str]]) -> list[Decision]:
-        """The decision on each (question, reference, answer); equal cases are asked once."""
+        """The decision on each (question, reference, answer); equal cases are asked once.
+
+        Raises PrefdataError where the engine fails: no vote is not the same as a vote for nobody.
+        """
         requests = {case: self._request(case) for case in cases}
         decisions: dict[str, Decision] = {}
 
         def handle(request: Request, reply: Reply) -> None:
+            if reply.failure is not None:
+                raise PrefdataError(
+                    f"The judging model gives no answer ({reply.failure}); what was judged before is kept where the "
+                    "command keeps a run: mend the model's engine and run the same command again.",
+                    exit_code=EXIT_DATA,
+                )
             decisions[request.id] = self._counted(reply)
 
         asked = list(requests.values())
@@ -93,8 +102,6 @@ class ModelJudge:
         )
 
     def _counted(self, reply: Reply) -> Decision:
-        if reply.failure is not None:
-            return Decision("undecided", "llm", f"engine: {reply.failure}"[:200], "conflict")
         votes: Counter[str] = Counter()
         for sample in reply.samples:
             said = _VOTE.findall(sample.text)
