@@ -1,9 +1,10 @@
 """Rows of all sources to their places in the shards, with every file read and written from front to back.
 
 Where it stands: `mix write` copies rows with it wherever none has to be looked at; `gather.py` does the same row by
-row. Each source is read once (for every 64 shards) and each row goes to the block of output it belongs to; then every block is read again and
-its rows are put in order where they lie. The decision to question: the output is written twice, so that no row costs a
-read at a place of its own, which among gigabytes takes longer than all the copying (docs/decisions.md).
+row. Each source is read once (for every 64 shards) and each row goes to the block of output it belongs to; then every
+block is read again and its rows are put in order where they lie. The decision to question: the output is written twice,
+so that no row costs a read at a place of its own, which among gigabytes takes longer than all the copying
+(docs/decisions.md).
 """
 
 import os
