@@ -56,7 +56,7 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
             shown = counts["judging"] | {"dropped": counts["dropped"]}
             cot_run.describe(work, config, shown, root, out.name)
         elif config["command"] == "step-scores":
-            step_run.describe(work, config, counts, out.name)
+            step_run.describe(work, config | manifests[0]["written"], counts, out.name)
         else:
             dropout_run.describe(work, config, counts, root, out.name)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,8 @@ def _check(found: Sequence[tuple[tuple[int, int], Path, dict[str, Any]]]) -> Non
 
 def _comparable(manifest: dict[str, Any], part: str) -> dict[str, Any]:
     if part == "config":
-        return {key: value for key, value in manifest["config"].items() if key != "shard"}
+        settings = manifest["config"] | manifest.get("written", {})
+        return {key: value for key, value in settings.items() if key != "shard"}
     return {name: entry["hash"] for name, entry in manifest["inputs"].items()}
 
 

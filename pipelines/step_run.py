@@ -56,12 +56,15 @@ def run(config: "Config") -> int | None:
         return None
     settings, inputs = pinned(config, "step-scores", source)
     settings["judge"] = version()
+    # They decide what is written, not what is asked: the same run is written again with others.
+    written = {key: settings.pop(key) for key in ("mc_threshold", "include_orm_data")}
     path = run_path(config.out_dir, config.checkpoint, source, f"_{config.version}_steps", config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
+        rundir.manifest["written"] = written
         walk = Walk(rundir, asked, config.plan)
         _sample(engine, rundir, asked, walk, config)
         counts = _finish(rundir, asked, walk, config)
-    describe(path, settings, counts, path.name)
+    describe(path, settings | written, counts, path.name)
     found = counts["scoring"]
     say(
         f"{found['responses']} responses of {len(asked)} questions ({found['repeated']} more said the same): "
@@ -168,6 +171,8 @@ def _finish(rundir: RunDir, asked: Sequence[Asked], walk: Walk, config: "Config"
     rundir.complete(keys)
     counts = Counter(dict.fromkeys(_COUNTED, 0))
     names = ("steps", "prm", *(("orm",) if config.include_orm_data else ()))
+    if not config.include_orm_data:
+        (rundir.path / "orm.jsonl").unlink(missing_ok=True)
     lengths = dict.fromkeys(names, 0)
     with ExitStack() as stack:
         try:

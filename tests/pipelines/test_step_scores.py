@@ -180,3 +180,19 @@ def test_shards_merge_to_the_bytes_of_one_run(folder: Path, count: int) -> None:
     merged = folder / "merged" / whole.name
     assert result(merged) == result(whole)
     assert (merged / "README.md").read_bytes() == (whole / "README.md").read_bytes()
+
+
+def test_what_is_written_may_change_without_asking_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = replayed("step-scores", folder, "out", "--prompt-version", "plain")
+    assert not (first / "orm.jsonl").exists()
+
+    async def refuse(engine: ReplayEngine, batch: Sequence[Request]) -> list[Reply]:
+        raise AssertionError
+
+    monkeypatch.setattr(ReplayEngine, "generate", refuse)
+    strict = replayed("step-scores", folder, "out", *PLAIN, "--mc-threshold", "0.5")
+    assert strict == first
+    assert read_lines(strict / "orm.jsonl")
+    assert "| mc_threshold | `0.5` |" in (strict / "README.md").read_text()
+    replayed("step-scores", folder, "out", "--prompt-version", "plain")
+    assert not (first / "orm.jsonl").exists()
