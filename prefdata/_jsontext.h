@@ -1,4 +1,7 @@
 /* Bytes of JSON text: what both compiled parts, `_rowscan.c` and `_splice.c`, need to walk over a row safely. */
+#ifndef PREFDATA_JSONTEXT_H
+#define PREFDATA_JSONTEXT_H
+
 #include <stddef.h>
 #include <string.h>
 #ifdef __SSE2__
@@ -119,3 +122,5 @@ static text skip(text p, text end, int levels, text (*read)(text p, text end, in
         return p + 4;
     return begins(p, end, "false") ? p + 5 : number(p, end);
 }
+
+#endif
