@@ -24,6 +24,7 @@ from pipelines.engines.base import Request
 from pipelines.pairing import Judged, distinct, usable
 from pipelines.questions import Asked
 from pipelines.rundir import RunDir
+from prefdata.progress import progress
 
 SIZE: Final = 8
 
@@ -35,10 +36,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     size: int = SIZE
     pairs: int = 1
 
+    @property
+    def fixed(self) -> bool:
+        """Whether one round is all there is."""
+        return self.size >= self.most
+
     def more(self, samples: Sequence[Judged]) -> int:
         """How many samples to draw next; 0 where it ends."""
         left = self.most - len(samples)
-        if left <= 0 or (samples and (self._enough(samples) or self._hopeless(samples))):
+        if left <= 0 or (samples and (self.fixed or self._enough(samples) or self._hopeless(samples))):
             return 0
         return min(self.size, left)
 
@@ -62,12 +68,15 @@ class Rounds:
         self._run, self._asked, self._plan = run, asked, plan
         self._next: dict[str, Request] = {}  # by the key of the round before
         self._open: dict[str, list[Judged]] = {}  # samples of questions that are not finished
-        for one in asked:
-            if one.problem is None:
+        if plan.fixed:
+            return  # what is there needs nothing more, whatever it says
+        with progress("reading samples", total=len(asked), unit="questions") as shown:
+            for one in asked:
                 request: Request | None = self.first(one)
-                for line in lines_of(run, one.id):
+                for line in lines_of(run, one.id) if one.problem is None else ():
                     assert request is not None
                     request = self._took(request, drawn(line))
+                shown.advance()
 
     def first(self, one: Asked) -> Request:
         """The first round of a question."""

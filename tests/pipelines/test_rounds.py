@@ -17,7 +17,8 @@ from pipelines.engines.base import Reply, Request
 from pipelines.engines.replay import ReplayEngine
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Judged
-from pipelines.rounds import Plan
+from pipelines.questions import Asked
+from pipelines.rounds import Plan, Rounds
 from tests.support.program import prefdata, read_lines, replayed, write_lines
 
 FILES = ("samples", "pairs", "format_pairs", "undecided", "hard", "easy", "audit", "dropped")
@@ -67,6 +68,20 @@ def test_the_last_round_is_what_is_left() -> None:
 def test_fewer_pairs_need_fewer_answers() -> None:
     assert Plan(most=32, pairs=1).more(drawn(7, 1)) == 0
     assert Plan(most=32, pairs=2).more(drawn(7, 1)) == 8
+
+
+def test_a_fixed_number_is_one_round_and_reads_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = Plan(most=32, size=32, pairs=15)
+    assert (fixed.more([]), fixed.more(drawn(2, 1))) == (32, 0)
+
+    def read(*_: object) -> list[dict[str, Any]]:
+        raise AssertionError("samples were read")
+
+    monkeypatch.setattr("pipelines.rounds.lines_of", read)
+    one = Asked(id="a", row={}, request=Request(id="a", messages=()), gold=("1",), answer_type="auto")
+    Rounds(None, [one], fixed)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="samples were read"):
+        Rounds(None, [one], Plan(most=32))  # type: ignore[arg-type]
 
 
 def said(share: int) -> list[str]:
@@ -181,6 +196,7 @@ def test_a_failed_round_keeps_what_was_drawn_and_is_asked_again(
     with monkeypatch.context() as patch:
         rest = asked(patch)
         again = replayed("cot-pairs", folder, "out", *PLAIN)
+    assert rest
     assert all("." in key for key in rest)
     assert result(again) == result(whole)
 
