@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines import correctness, results, samples
-from pipelines.cli.options import identity
+from pipelines.cli.options import flag, given, identity
 from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import version
-from pipelines.model_judge import model_judge
+from pipelines.model_judge import judged_by, model_judge
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -38,9 +38,13 @@ WHAT = """Preference pairs made from a model's own answers to questions with kno
 CAVEATS = """A right final answer can have a wrong reasoning before it: only the answer was judged. Undecided answers
 (`undecided.jsonl`) are in no pair; `format_pairs.jsonl` sets right answers against responses without a readable one;
 `hard.jsonl` and `easy.jsonl` are the questions with only wrong or only right answers."""
+WHAT_BY_MODEL = """Preference pairs made from a model's own answers to questions with known answers: `chosen` was judged
+right, `rejected` wrong, by rules, and by a model where these leave it open (`{version}`)."""
 # Settings that decide the result where nothing is sampled: of pairing, and those that mean nothing without --samples.
 _OF_PAIRS = ("num_pairs_per_key", "accuracy_range", "answer_type", "answer_fix", "force")
-_OF_SAMPLES = ("max_lines", "judge_model", "judge_engine", "judge_votes")
+_OF_MODEL = ("judge_engine", "judge_votes", "judge_base_url", "judge_prompt")
+_OF_SAMPLES = ("max_lines", "judge_model", *_OF_MODEL)
+_OF_JUDGING = frozenset(("samples", "out_dir", "image_root", *_OF_PAIRS, *_OF_SAMPLES))
 
 
 def run(config: "Config") -> int | None:
@@ -70,7 +74,7 @@ def describe(
         mean: {name: round(value, 1) for name, value in counts[mean].items()}
         for mean in ("length_gap", "length_distance")
     }
-    what = WHAT.format(version=settings["judge"])
+    what = (WHAT_BY_MODEL if settings.get("judge_model") else WHAT).format(version=settings["judge"])
     write_card(run, what, {**counts, **lengths}, settings, CAVEATS, name)
 
 
@@ -83,14 +87,11 @@ class _Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check_inputs(config: "Config") -> None:
-    if config.max_lines is not None:
-        raise PrefdataError(
-            "--max-lines: it limits the rows of --samples; for sampling use --num-return-sequences or --sample-max-num."
-        )
-    if config.judge_model:
-        raise PrefdataError(
-            "--judge-model: it judges what was sampled; sample first, then name the run with --samples."
-        )
+    for name in given(config):
+        if name in _OF_SAMPLES:
+            raise PrefdataError(
+                f"{flag(name)}: it is for what was sampled before; sample first, then name the run with --samples."
+            )
     if not config.prompt_path:
         raise PrefdataError(
             "Missing --prompt-path: name a file of questions, or --samples with what was sampled elsewhere."
@@ -111,6 +112,11 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
         )
     engine = make_engine(config)
     asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
+    if not config.fixed_n and any(one.answer_type == "llm" for one in asked):
+        raise PrefdataError(
+            f"{source}: answer_type llm is judged by a model afterwards, so rounds cannot tell when they have enough; "
+            "sample with --fixed-n, then run again with --samples RUN --judge-model MODEL."
+        )
     suffix = f"_{config.version}_correctness"
     path = run_path(config.out_dir, config.checkpoint, source, suffix, config.shard_of)
     settings = {key: value for key, value in settings.items() if key not in _OF_SAMPLES}
@@ -147,13 +153,18 @@ def _rehearse(config: "Config") -> None:
 
 
 def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
+    for name in given(config):
+        if name not in _OF_JUDGING:
+            raise PrefdataError(f"{flag(name)}: with --samples nothing is sampled; leave one of them out.")
+        if name in _OF_MODEL and not config.judge_model:
+            raise PrefdataError(f"{flag(name)}: there is no --judge-model that it could be for; name one.")
     check_answer_type(config.answer_type)
     where = Path(config.samples)
     files = samples.files_of(where)
     path = run_path(config.out_dir, "samples", where, "_correctness")
     # Only what decides the pairs: nothing was sampled here.
     settings = {key: value for key, value in identity(config).items() if key in (*_OF_PAIRS, *_OF_SAMPLES)}
-    settings |= {"command": "cot-pairs", "judge": version()}
+    settings |= {"command": "cot-pairs", "judge": judged_by(config) if config.judge_model else version()}
     inputs = {f"{number}:{file.name}": file for number, file in enumerate(files)}
     if config.judge_prompt:
         inputs["judge_prompt"] = Path(config.judge_prompt)
@@ -161,7 +172,15 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
         places = samples.Places(files)
         ask_model = config.judge_model and any(map(rundir.owed, places.ids))
         with model_judge(config) if ask_model else nullcontext() as model:
-            samples.judge_samples(rundir, places, config.answer_type, config.max_lines, config.judging, model)
+            samples.judge_samples(
+                rundir,
+                places,
+                config.answer_type,
+                config.max_lines,
+                config.judging,
+                model,
+                settings["judge"] if config.judge_model else None,
+            )
         counts = results.finish(rundir, places.ids, places.ids, how, None)
     root = image_root(config.image_root, files[0], path)
     return _Finished(run=rundir, asked=len(places.ids), counts=counts, root=root, settings=settings)

@@ -8,9 +8,11 @@ import msgspec
 
 from pipelines.cli.options import EngineName, EngineOptions
 from pipelines.engines import make_engine
-from pipelines.judging import Ask, Verdict
+from pipelines.judging import Ask, Verdict, version
 from pipelines.judging.llm import PROMPT, ModelJudge
+from pipelines.output import checkpoint_name
 from prefdata.errors import PrefdataError
+from prefdata.models import model_hash, resolve_model
 
 _FOR_A_MODEL: Final = ("nomatch", "near", "conflict", "guard", "timeout")
 
@@ -46,6 +48,16 @@ def model_judge(options: Options) -> ModelJudge:
     return ModelJudge(
         make_engine(engine), votes=options.judge_votes, prompt=prompt, in_flight=engine.in_flight
     )
+
+
+def judged_by(options: Options) -> str:
+    """What judges, as rows name it: the rules' version, the model and, where its files are here, their hash."""
+    name = checkpoint_name(options.judge_model)
+    here = (
+        options.judge_engine not in ("openai", "replay") and Path(resolve_model(options.judge_model)).is_dir()
+    )
+    content = f"@{model_hash(resolve_model(options.judge_model))[:8]}" if here else ""
+    return f"{version()}+{name}{content}"
 
 
 def consulted(asks: Sequence[Ask], verdicts: Sequence[Verdict], model: ModelJudge) -> list[Verdict]:

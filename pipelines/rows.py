@@ -35,7 +35,7 @@ def sample_row(
         **_source(question),
         **_maker(one, sampling),
         "version": __version__,
-        "judge": judge_version(),
+        "judge": question.get("judge") or judge_version(),
     }
     if question["row"].get("answer") is not None:
         meta["verdict"] = brief(one.verdict)
@@ -87,7 +87,7 @@ def pair_row(
         "verdicts": {name: brief(side.verdict) for name, side in sides.items()},
         **edited,
         "version": __version__,
-        "judge": judge_version(),
+        "judge": question.get("judge") or judge_version(),
     }
     small = {
         name + "_meta": {"answer": side.verdict.extracted, "rule": side.verdict.rule}

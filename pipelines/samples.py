@@ -93,11 +93,12 @@ def judge_samples(
     max_lines: int | None,
     how: Judging,
     model: "ModelJudge | None" = None,
+    judge: str | None = None,
 ) -> None:
     """Judge every question's rows that the run still owes.
 
     max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
-    order in which a file happened to be written.
+    order in which a file happened to be written. judge: what `model` and the rules are called in the rows.
     """
     most = None if max_lines is None else max(1, max_lines // max(1, len(places.ids)))
     owed = [identity for identity in places.ids if run.owed(identity)]
@@ -108,12 +109,15 @@ def judge_samples(
             some = owed[start : start + _TOGETHER]
             groups = [places.of(identity, streams, most) for identity in some]
             asks = [[_ask(row, answer_type) for row in rows] for rows in groups]
+            if model is None and any(ask.answer_type == "llm" for group in asks for ask in group):
+                raise PrefdataError("answer_type llm: the answer needs a model; name one with --judge-model.")
             verdicts = iter(judge_and_fix([ask for group in asks for ask in group], how.fix, model))
             for identity, rows, group in zip(some, groups, asks, strict=True):
                 entries = [_entry(row, *next(verdicts)) for row in rows]
                 reference = reference_of(rows[0], group[0]) if how.force else None
                 line = {"id": identity, "row": _base(rows[0]), "samples": entries}
-                run.append(line | ({"reference": reference} if reference else {}))
+                named = ({"reference": reference} if reference else {}) | ({"judge": judge} if judge else {})
+                run.append(line | named)
                 shown.advance()
 
 

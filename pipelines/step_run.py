@@ -23,7 +23,7 @@ from pipelines.questions import Asked, judgeable, template_of
 from pipelines.rundir import RunDir
 from pipelines.step_rows import orm_row, prm_row, steps_row
 from pipelines.step_walk import Walk, counted, question_of
-from prefdata.errors import from_os_error
+from prefdata.errors import PrefdataError, from_os_error
 from prefdata.jsonl import atomic_writer, encode_row
 from prefdata.progress import progress, say
 
@@ -49,6 +49,8 @@ def run(config: "Config") -> int | None:
     source = Path(config.prompt_path)
     engine = make_engine(config)
     asked = shard(judgeable(config, source), *config.shard_of, engine.batch_size)
+    if any(one.answer_type == "llm" for one in asked):
+        raise PrefdataError(f"{source}: answer_type llm needs a model as judge, which step-scores has not.")
     if config.dry_run:
         dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
         requests = [one.request for one in asked if one.problem is None]
@@ -114,7 +116,7 @@ async def _ask(
         def handle(request: Request, reply: Reply) -> None:
             one = by_id[question_of(request.id)]
             if reply.failure is not None:
-                rundir.fail(request.key, one.row, f"engine: {reply.failure}")
+                rundir.fail(request.key, one.row, f"engine: {reply.failure}", question=one.id)
             elif request.id == one.id:
                 rundir.append(
                     {"id": one.id, "row": one.row}

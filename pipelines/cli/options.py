@@ -237,6 +237,17 @@ def identity(options: EngineOptions) -> dict[str, Any]:
     return kept
 
 
+def given(options: EngineOptions) -> list[str]:
+    """The settings that differ from their defaults."""
+    fields = msgspec.structs.fields(options)
+    return [field.name for field in fields if field.required or getattr(options, field.name) != field.default]
+
+
+def flag(name: str) -> str:
+    """How a setting is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
 def _slurm_shard() -> str:
     for index, count in (("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if index in os.environ and count in os.environ:

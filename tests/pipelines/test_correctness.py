@@ -15,48 +15,17 @@ import pytest
 from pipelines import samples
 from pipelines.canonical import judge_and_fix
 from tests.support.program import prefdata, read_lines, write_lines
+from tests.support.questions import QUESTIONS, TEXTS, arguments, cot_pairs, write_inputs
 
 RESULTS = (
     *("samples.jsonl", "pairs.jsonl", "format_pairs.jsonl", "undecided.jsonl", "hard.jsonl", "easy.jsonl"),
     *("dropped.jsonl", "meta.json", "README.md"),
 )
-QUESTIONS: list[dict[str, Any]] = [
-    {"question": "What is 2+3?", "answer": "5", "answer_type": "number", "tag": 1},
-    {"question": "Is the sky green?", "answer": "no"},
-    {"question": "Which?\n(A) cat\n(B) dog", "answer": "B"},
-    {"question": "Too hard?", "answer": "99"},
-    {"question": "Too easy?", "answer": "1"},
-    {"question": "Who wrote it?", "answer": "Jane Austen"},
-]
-TEXTS = {
-    "What is 2+3?": ["Sum.\nFinal answer: 5", "Add.\nFinal answer: 6", "Hm.\nFinal answer: 7", "I think 5"],
-    "Is the sky green?": ["Look.\nFinal answer: No", "Look up.\nFinal answer: Yes"],
-    "Which?\n(A) cat\n(B) dog": ["It barks.\nFinal answer: (B)", "It purrs.\nFinal answer: A. cat"],
-    "Too hard?": ["x\nFinal answer: 3", "y\nFinal answer: 4"],
-    "Too easy?": ["x\nFinal answer: 1", "yes\nFinal answer: 1.0"],
-    "Who wrote it?": ["x\nFinal answer: Jane Austen", "y\nFinal answer: Mary Shelley"],
-}
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
-    write_lines(tmp_path / "qa.jsonl", QUESTIONS)
-    write_lines(tmp_path / "replay.jsonl", [{"question": q, "texts": t} for q, t in TEXTS.items()])
-    return tmp_path
-
-
-def cot_pairs(folder: Path, *more: object, out: str = "out") -> dict[str, Any]:
-    done = prefdata(*arguments(out), *more, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def arguments(out: str) -> list[object]:
-    return [
-        *("cot-pairs", "--engine", "replay", "--checkpoint", "replay.jsonl", "--prompt-path", "qa.jsonl"),
-        *("--out-dir", out, "--prompt-version", "plain", "--num-return-sequences", 12, "--fixed-n"),
-    ]
+    return write_inputs(tmp_path)
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -311,7 +280,6 @@ def test_the_length_gap_is_a_mean_over_questions_with_pairs(tmp_path: Path) -> N
         (("--accuracy-range", "0.9"), "--accuracy-range 0.9"),
         (("--answer-type", "colour"), "--answer-type colour"),
         (("--prompt-version", "fr"), "fr"),
-        (("--samples", "nowhere"), "nowhere"),
         (("--max-lines", "10"), "--max-lines"),
     ],
 )
@@ -349,19 +317,3 @@ def test_questions_are_put_as_a_file_says(inputs: Path) -> None:
     done = prefdata(*arguments("out"), "--prompt-file", "mine.txt", cwd=inputs)
     assert done.returncode == 2
     assert "prompt_file was" in done.stderr
-
-
-def test_a_model_judges_what_the_rules_leave_open(inputs: Path) -> None:
-    sampled = cot_pairs(inputs)
-    write_lines(inputs / "votes.jsonl", [{"texts": ["They are two people.\nVerdict: wrong"]}])
-    judging = ("--judge-engine", "replay", "--judge-model", "votes.jsonl")
-    refused = prefdata(*arguments("other"), *judging, cwd=inputs)
-    assert refused.returncode == 2
-    assert "name the run with --samples" in refused.stderr
-    done = prefdata("cot-pairs", "--samples", sampled["run"], "--out-dir", "again", *judging, cwd=inputs)
-    assert done.returncode == 0, done.stderr
-    again = inputs / json.loads(done.stdout)["run"]
-    before, after = (read_lines(run / "pairs.jsonl") for run in (inputs / sampled["run"], again))
-    assert len(after) > len(before)
-    assert {row["rejected_meta"]["rule"] for row in after if "wrote" in row["question"]} == {"llm"}
-    assert json.loads((again / "run.json").read_text())["config"]["judge_model"] == "votes.jsonl"
