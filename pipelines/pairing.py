@@ -57,10 +57,11 @@ class Paired(msgspec.Struct, frozen=True, kw_only=True):
     """What one question gave. `side` says whether all of its answers were right (easy) or wrong (hard).
 
     duplicates, near_duplicates: samples left out for saying the same as another one. forced: the chosen side of its
-    pairs is the reference.
+    pairs is the reference. candidates: the right and the wrong ones that its pairs were selected from.
     """
 
     pairs: tuple[tuple[Judged, Judged], ...] = ()
+    candidates: tuple[Sequence[Judged], Sequence[Judged]] = ((), ())
     format_pairs: tuple[tuple[Judged, Judged], ...] = ()
     side: Literal["hard", "easy", "mixed", "open"]
     duplicates: int = 0
@@ -168,6 +169,7 @@ def pair(
     return msgspec.structs.replace(
         made,
         pairs=tuple(_select(chosen, _by_distinct_answer(found.wrong), limit)),
+        candidates=(chosen, found.wrong),
         format_pairs=tuple(_select(found.right, found.unformed, limit)),
         forced=forced,
     )

@@ -1,7 +1,8 @@
 """The counts of a `cot-pairs` run: what run.json, the card and the summary say about it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any
 
 from pipelines.pairing import Judged, Paired
@@ -35,11 +36,8 @@ class Tally:
         self._reasons.update(one.verdict.reason for one in samples if one.verdict.outcome == "undecided")
         if paired.pairs:
             self._numbers["paired"] += 1
-            chosen = [paired.pairs[0][0]] if paired.forced else samples
-            right = [len(one.response) for one in chosen if one.verdict.outcome == "correct"]
-            wrong = [len(one.response) for one in samples if one.verdict.outcome == "wrong"]
-            every = [one - other for one in right for other in wrong]
-            kept = [len(one.response) - len(other.response) for one, other in paired.pairs]
+            every = _gaps(product(*paired.candidates))
+            kept = _gaps(paired.pairs)
             for name, gaps in (("before", every), ("after", kept)):
                 self._gap[name] = self._gap.get(name, 0.0) + sum(gaps) / len(gaps)
                 self._distance[name] = self._distance.get(name, 0.0) + sum(map(abs, gaps)) / len(gaps)
@@ -47,9 +45,9 @@ class Tally:
     def counts(self) -> dict[str, Any]:
         """All counts.
 
-        length_gap: mean of chosen minus rejected in characters, over questions with pairs: all combinations of right
-        and wrong, then the pairs. length_distance: the same of their absolute difference. samples_per_pair: what a
-        kept pair cost.
+        length_gap: mean of chosen minus rejected in characters, over questions with pairs: all combinations of the
+        right and wrong samples that a pair may hold, then the pairs. length_distance: the same of their absolute
+        difference. samples_per_pair: what a kept pair cost.
         """
         paired = self._numbers["paired"]
         return {
@@ -61,6 +59,10 @@ class Tally:
             "length_distance": {name: round(total / paired, 6) for name, total in self._distance.items()},
             "samples_per_pair": samples_per_pair(self._numbers),
         }
+
+
+def _gaps(pairs: Iterable[tuple[Judged, ...]]) -> list[int]:
+    return [len(chosen.response) - len(rejected.response) for chosen, rejected in pairs]
 
 
 def samples_per_pair(counts: Any) -> float | None:
