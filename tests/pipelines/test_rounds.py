@@ -190,8 +190,11 @@ def test_a_failed_round_keeps_what_was_drawn_and_is_asked_again(
     with monkeypatch.context() as patch:
         asked(patch, fail=".8")
         failed = replayed("cot-pairs", folder, "out", *PLAIN)
-    reasons = [row["reason"] for row in read_lines(failed / "dropped.jsonl")]
-    assert set(reasons) == {"engine: no"}
+    dropped = read_lines(failed / "dropped.jsonl")
+    assert {row["reason"] for row in dropped} == {"engine: no"}
+    sampled = {row["meta"]["question_id"] for row in read_lines(failed / "samples.jsonl")}
+    assert {row["id"] for row in dropped} <= sampled
+    assert [row["request"] for row in dropped] == [row["id"] + ".8" for row in dropped]
     assert {len(texts) for texts in samples_of(failed).values()} == {8}
     with monkeypatch.context() as patch:
         rest = asked(patch)

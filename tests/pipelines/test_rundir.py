@@ -29,6 +29,17 @@ def test_results_come_back_in_the_order_asked(tmp_path: Path, source: Path) -> N
     ).read_text() == '{"id":"d","reason":"engine: no answer","row":{"q":1}}\n'
 
 
+def test_one_of_several_requests_is_named_beside_its_question(tmp_path: Path, source: Path) -> None:
+    with RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run:
+        run.fail("a", {}, "engine: no", question="a")
+        run.fail("b.8", {}, "engine: no", question="b")
+        run.finish(["a", "b.8"], {})
+    assert (tmp_path / "run/dropped.jsonl").read_text().splitlines() == [
+        '{"id":"a","reason":"engine: no","row":{}}',
+        '{"id":"b","request":"b.8","reason":"engine: no","row":{}}',
+    ]
+
+
 def test_every_way_of_tearing_the_last_line_leaves_it_owed(tmp_path: Path, source: Path) -> None:
     path = tmp_path / "run"
     with RunDir.open(path, {}, {"prompts": source}) as run:
