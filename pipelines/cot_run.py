@@ -28,6 +28,7 @@ from pipelines.output import (
 from pipelines.questions import check_answer_type, judgeable
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
+from prefdata.outputs import many
 from prefdata.progress import say
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _OF_PAIRS = ("num_pairs_per_key", "accuracy_range", "answer_type", "answer_fix",
 _OF_MODEL = ("judge_engine", "judge_votes", "judge_base_url", "judge_prompt")
 _OF_SAMPLES = ("max_lines", "judge_model", *_OF_MODEL)
 _OF_JUDGING = frozenset(("samples", "out_dir", "image_root", *_OF_PAIRS, *_OF_SAMPLES))
+# In the summary: the questions that make no pair.
+_ONE_SIDED = {"hard": "all wrong", "easy": "all right", "open": "left open by undecided answers"}
 
 
 def run(config: "Config") -> int | None:
@@ -189,20 +192,25 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
 def _say(counts: dict[str, Any], path: Path) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts["undecided_by_reason"].items())
     say(
-        f"{counts['samples']} samples of {counts['questions']} questions: {counts['correct']} correct, "
+        f"{many(counts['samples'], 'sample')} of {many(counts['questions'], 'question')}: {counts['correct']} correct, "
         f"{counts['wrong']} wrong, {counts['undecided']} undecided" + (f" ({reasons})" if reasons else "")
     )
     say(
-        f"{counts['pairs']} pairs, {counts['format_pairs']} format pairs; {counts['hard']} questions all wrong, "
-        f"{counts['easy']} all right, {counts['open']} open; left out as said before: {counts['duplicates']} samples, "
-        f"and {counts['near_duplicates']} nearly so"
+        f"{many(counts['pairs'], 'pair')} of {many(counts['paired'], 'question')}, "
+        f"{many(counts['format_pairs'], 'format pair')}"
     )
+    if one_sided := [f"{counts[key]} {what}" for key, what in _ONE_SIDED.items() if counts[key]]:
+        say(f"questions without both right and wrong answers: {', '.join(one_sided)}")
+    if counts["duplicates"] or counts["near_duplicates"]:
+        say(
+            f"left out: {many(counts['duplicates'], 'sample')} that repeat others, {counts['near_duplicates']} nearly"
+        )
     if counts["pairs"]:
         gap, distance = counts["length_gap"], counts["length_distance"]
         say(
-            f"{counts['samples_per_pair']:.2f} samples drawn per pair; the sides differ by {distance['after']:.1f} "
-            f"characters (all right and wrong ones: {distance['before']:.1f}), chosen is longer by {gap['after']:.1f} "
-            f"({gap['before']:.1f})"
+            f"{counts['samples_per_pair']:.2f} samples were drawn for each pair; chosen is "
+            f"{_longer(gap['after'])} than rejected on average ({_longer(gap['before'])} over all right-wrong "
+            f"combinations), their lengths differ by {distance['after']:.1f} ({distance['before']:.1f})"
         )
     extras = {
         "answers_fixed": "answers spelt as the reference",
@@ -217,3 +225,7 @@ def _say(counts: dict[str, Any], path: Path) -> None:
         say("more than half is undecided: does the model answer in the form asked for (--prompt-version)?")
     trained = f"   to train on them: --data {path / 'meta.json'}" if counts["pairs"] else ""
     say(f"wrote {path}{trained}")
+
+
+def _longer(gap: float) -> str:
+    return f"{abs(gap):.1f} characters {'shorter' if round(gap, 1) < 0 else 'longer'}"
