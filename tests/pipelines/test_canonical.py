@@ -37,6 +37,17 @@ CHOICE = "Which?\n(A) cat\n(B) dog"
         ("So.\nFinal answer: 15", "5", "", None),  # the reference is a part of it, but it is wrong
         ("So.\nFinal answer: cat", "a", "", None),
         ("The answer might be 5, who knows", "5", "", None),
+        ("So.\nFinal answer: **1,200**.", "1200", "", "So.\nFinal answer: **1200**."),
+        ("So.\nFinal answer: **1,200**", "1200", "", "So.\nFinal answer: **1200**"),
+        ("So.\n**Final answer: 1,200**", "1200", "", "So.\n**Final answer: 1200**"),
+        ("So.\n**Final answer:** 1,200.", "1200", "", "So.\n**Final answer:** 1200."),
+        ("好。\n答案：**1,200**。", "1200", "", "好。\n答案：**1200**。"),
+        ("So.\nFinal answer: _1,200_.", "1200", "", None),  # its end is not seen
+        ("So.\nFinal answer: `1,200`.", "1200", "", "So.\nFinal answer: `1200`."),
+        ("So.\nFinal answer: $30,594$.", "30594", "", "So.\nFinal answer: $30594$."),
+        ("So.\n<answer>\\boxed{1,200}</answer>", "1200", "", "So.\n<answer>\\boxed{1200}</answer>"),
+        ("It barks.\nFinal answer: **(b)**.", "B", CHOICE, "It barks.\nFinal answer: **B**."),
+        ("It barks.\nFinal answer: **(b)** dog.", "B", CHOICE, None),  # bold would not end
     ],
 )
 def test_a_right_answer_is_spelt_as_the_reference(
@@ -49,8 +60,29 @@ def test_the_form_that_matched_is_the_one_put_in() -> None:
     assert fixed("So.\nFinal answer: 1,200", "a hundred dozen", "1200") == "So.\nFinal answer: 1200"
 
 
-def test_a_pattern_is_no_spelling() -> None:
-    assert fixed("So.\nFinal answer: 12 cm", r"12\s*cm", answer_type="regex") is None
+@pytest.mark.parametrize(
+    ("said", "gold", "answer_type"),
+    [
+        ("12 cm", r"12\s*cm", "regex"),
+        ("95.5", "100", "relaxed"),
+        ("hallo", "hello", "anls"),
+        ("yes", "Yes, it is red", "yesno"),
+        ("A red car", "red", "text"),
+        ("electroencephalogramm", "electroencephalogram", "text"),
+    ],
+)
+def test_another_answer_that_is_right_stays(said: str, gold: str, answer_type: str) -> None:
+    response = f"So.\nFinal answer: {said}"
+    ask = Ask(response, (gold,), answer_type)
+    ((verdict, fix),) = judge_and_fix([ask], fix=True)
+    assert (verdict.outcome, fix) == ("correct", None)
+
+
+@pytest.mark.parametrize("answer_type", ["relaxed", "anls", "text"])
+def test_the_same_words_are_spelt_as_the_reference_whatever_the_type(answer_type: str) -> None:
+    assert (
+        fixed("So.\nFinal answer: **RED**.", "red", answer_type=answer_type) == "So.\nFinal answer: **red**."
+    )
 
 
 def test_without_the_flag_nothing_is_edited() -> None:
