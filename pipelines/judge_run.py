@@ -46,7 +46,7 @@ def run(config: "Config") -> None:
     check_answer_type(config.answer_type)
     outcomes: Counter[str] = Counter()
     agreement = Agreement()
-    audit = Audit()
+    audit = Audit([Path(config.audit)] if config.audit else ())
     write = sys.stdout.buffer.write
     with ExitStack() as stack:
         model = stack.enter_context(model_judge(config)) if config.judge_model else None

@@ -43,11 +43,12 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
         (work / "parts").mkdir(parents=True)
         for name in sorted({file.name for path in paths for file in path.glob("*.jsonl")}):
             _join([path / name for path in paths], work / name)
-        if (
-            work / "audit.jsonl"
-        ).exists():  # a draw from all samples, not the shards' draws one after the other
+        audits = [path / "audit.jsonl" for path in paths]
+        if any(
+            map(Path.exists, audits)
+        ):  # a draw from all samples, not the shards' draws one after the other
             rows = (msgspec.json.decode(line) for _, line in read_lines(work / "samples.jsonl"))
-            write_jsonl(work / "audit.jsonl", of_samples(rows))
+            write_jsonl(work / "audit.jsonl", of_samples(rows, audits))
         for number, path in enumerate(paths):
             _join(sorted((path / "parts").glob("*.jsonl")), work / "parts" / f"{number}.jsonl")
         write_json(work / "run.json", manifests[0] | {"config": config, "counts": counts})

@@ -43,9 +43,10 @@ def finish(
     asked: ids of the questions in their order. keys: those of all their rounds.
     """
     run.complete(keys)
+    audit = Audit([run.path / "audit.jsonl"])
     for kind in ("symbolic", "regex"):
         shared(kind).close()  # judging is over: their memory is for what follows
-    tally, audit = Tally(), Audit()
+    tally = Tally()
     lengths = dict.fromkeys(_FILES, 0)
     with ExitStack() as stack, progress("pairing", total=len(asked), unit="questions") as shown:
         try:
