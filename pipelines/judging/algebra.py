@@ -7,6 +7,7 @@ different only when they have different values where both have one.
 
 import logging
 import re
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ import math_verify
 import sympy
 from math_verify import LatexExtractionConfig
 
+from pipelines.judging.quantity import Quantity, quantity
+from pipelines.judging.rounding import is_other_angle, is_rounding
 from pipelines.judging.workers import Found
 
 logging.disable(logging.CRITICAL)
@@ -24,6 +27,8 @@ _POINTS: Final = (0.1837, 0.3719, 0.7391, 1.3179, 2.2361)
 _EQUAL: Final = 1e-9
 _DIFFERENT: Final = 1e-6
 _NEAR: Final = 1e-2
+_ROUGH: Final = 5e-2
+"""As near as that where a number with decimals is in it, which may be rounded."""
 _OF_WHOLE_NUMBERS: Final = (sympy.floor, sympy.ceiling, sympy.factorial, sympy.Mod)
 _DECIMALS: Final = re.compile(r"-?\d*\.(\d{3,})")
 _PLAIN_LOG: Final = re.compile(r"\\log(?![A-Za-z]|\s*_)")
@@ -41,7 +46,7 @@ def look(answer: str, gold: str) -> Found:
     same = _same(mine, theirs)
     if same is False and _rounded(answer, mine, theirs):
         same = True
-    if same is False and _several_readings(answer + gold):
+    if same is False and (_several_readings(answer + gold) or _may_be(answer, theirs)):
         same = None
     shown = str(mine)[:200]
     if verified and same is False:
@@ -55,6 +60,15 @@ def _several_readings(text: str) -> bool:
     """Whether another base of the logarithm or degrees may be meant: then being different proves nothing."""
     degrees = _TRIGONOMETRY.search(text) and r"\pi" not in text and not _LETTER.search(text)
     return bool(_PLAIN_LOG.search(text) or degrees)
+
+
+def _may_be(answer: str, theirs: Any) -> bool:
+    """Whether a plain number may be the reference's value rounded coarsely, or in degrees."""
+    mine, value = quantity(answer), _number(theirs, {})
+    if mine is None or value is None or abs(value.imag) > _EQUAL:
+        return False
+    exact = Quantity(Fraction(value.real), scale=Fraction(0))
+    return is_rounding(mine, exact.value) or is_other_angle(mine, exact)
 
 
 def _parsed(text: str) -> Any:
@@ -113,6 +127,7 @@ def _any_order(mine: list[Any], theirs: list[Any]) -> bool | None:
 def _values(mine: Any, theirs: Any) -> bool | None:
     letters = sorted(mine.free_symbols | theirs.free_symbols, key=str)
     whole = mine.has(*_OF_WHOLE_NUMBERS) or theirs.has(*_OF_WHOLE_NUMBERS)
+    decimals = mine.has(sympy.Float) or theirs.has(sympy.Float)
     seen = 0
     for shift in range(len(_POINTS) if letters else 1):
         at: dict[Any, float] = {}
@@ -126,7 +141,8 @@ def _values(mine: Any, theirs: Any) -> bool | None:
         if gap > _DIFFERENT * size:
             if mine.free_symbols != theirs.free_symbols:
                 return None  # other letters may be other names for the same
-            return None if not letters and gap < _NEAR * size else False
+            near = _ROUGH if decimals else 0.0 if letters else _NEAR
+            return None if gap < near * size else False
         if gap > _EQUAL * size:
             return None
         seen += 1
@@ -197,12 +213,17 @@ def _sets(mine: Any, theirs: Any) -> bool | None:
     try:
         if mine == theirs:
             return True
-        ends = sorted({float(end) for found in (mine, theirs) for end in _ends(found)})
-        inside = [(a + b) / 2 for a, b in pairwise(ends) if b - a > _DIFFERENT * max(1.0, abs(a))]
+        named = [end for found in (mine, theirs) for end in _ends(found)]
+        decimals = any(end.has(sympy.Float) for end in named)
+        ends = sorted({float(end) for end in named})
+        apart = _ROUGH if decimals else _DIFFERENT
+        inside = [(a + b) / 2 for a, b in pairwise(ends) if b - a > apart * max(1.0, abs(a))]
         probes = [ends[0] - 1, *inside, ends[-1] + 1]
         points = [sympy.Float(point) for point in probes]
         if any(bool(mine.contains(point)) != bool(theirs.contains(point)) for point in points):
             return False
+        if decimals:
+            return None
         members = {member for found in (mine, theirs) for member in _members(found)}
         if any(bool(mine.contains(member)) != bool(theirs.contains(member)) for member in members):
             return False

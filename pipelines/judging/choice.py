@@ -13,7 +13,8 @@ from typing import Final
 
 from pipelines.judging import expression, maths, number, yesno
 from pipelines.judging.normalise import contains, operators, plain, unwrap, words
-from pipelines.judging.quantity import quantity
+from pipelines.judging.quantity import Quantity, in_base_units, quantity
+from pipelines.judging.rounding import is_range, is_rounding
 from pipelines.judging.verdict import Decision
 
 _ALONE: Final = re.compile(
@@ -65,20 +66,45 @@ def options_in(question: str) -> tuple[str, ...]:
 
 def letters_of(text: str, options: Sequence[str]) -> frozenset[str]:
     """The option letters whose text is `text` (several when two options read the same)."""
-    exact = frozenset(ascii_uppercase[i] for i, o in enumerate(options[:26]) if o.strip() == text.strip())
-    if exact:
+    found = _lettered([o.strip() == text.strip() for o in options]) or _lettered(
+        [_same_text(o, text) for o in options]
+    )
+    value = None if found else quantity(text)
+    return found if value is None else _of_value(value, options)
+
+
+def _of_value(value: Quantity, options: Sequence[str]) -> frozenset[str]:
+    """The options that are this number exactly; else those it may be a rounding of, where it is surely one of them."""
+    values = [quantity(option) for option in options]
+    equal = [v is not None and number.compare(value, v).outcome == "correct" for v in values]
+    exact = _lettered(
+        [
+            v is not None and is_equal and _is_exact(value, v)
+            for v, is_equal in zip(values, equal, strict=True)
+        ]
+    )
+    if exact or not any(equal):
         return exact
-    found = frozenset(ascii_uppercase[i] for i, o in enumerate(options[:26]) if _same_text(o, text))
-    if found:
-        return found
-    value = quantity(text)
-    if value is None:
-        return frozenset()
-    values = [(i, quantity(o)) for i, o in enumerate(options[:26])]
-    return frozenset(
-        ascii_uppercase[i]
-        for i, v in values
-        if v is not None and number.compare(value, v).outcome == "correct"
+    return _lettered(
+        [is_equal or _may_be(value, option) for is_equal, option in zip(equal, options, strict=True)]
+    )
+
+
+def _lettered(which: Sequence[bool]) -> frozenset[str]:
+    return frozenset(letter for letter, chosen in zip(ascii_uppercase, which, strict=False) if chosen)
+
+
+def _is_exact(value: Quantity, option: Quantity) -> bool:
+    mine, theirs = in_base_units(value), in_base_units(option)
+    return value.value == option.value or bool(mine and theirs and mine[1].value == theirs[1].value)
+
+
+def _may_be(value: Quantity, option: str) -> bool:
+    """Whether a number may be an option, number or formula, that was rounded."""
+    known = quantity(option)
+    return any(
+        is_rounding(value, theirs)
+        for theirs in ((known.value,) if known else expression.values(maths.formula(option)))
     )
 
 
@@ -89,8 +115,8 @@ def judge(text: str, gold: str, options: Sequence[str] = ()) -> Decision:
         return Decision("undecided", "choice", reason="gold")
     chosen = pick(text, options)
     if chosen is None:
-        if options and not golds.isdisjoint(ascii_uppercase[: len(options)]) and _is_no_option(text, options):
-            return Decision("wrong", "choice-value", plain(text)[:80])
+        if options and not golds.isdisjoint(ascii_uppercase[: len(options)]):
+            return _no_option(text, options)
         return Decision("undecided", "choice", plain(text)[:80], reason="nomatch")
     if len(chosen) > 1 and not chosen <= golds:
         return Decision("undecided", "choice", "/".join(sorted(chosen)), reason="conflict")
@@ -140,14 +166,11 @@ def pick(text: str, options: Sequence[str]) -> frozenset[str] | None:
     formula = maths.formula(text)
     if options and _is_formula(formula):
         # Not by its words: `a^2 + b^2` says neither `a^2` nor `b^2`, nor does `8\\pi` say `\\pi`.
-        return (
-            frozenset(
-                ascii_uppercase[i]
-                for i, option in enumerate(options[:26])
-                if maths.judge(formula, option).outcome == "correct"
-            )
-            or None
-        )
+        equal = [not is_range(o) and maths.judge(formula, o).outcome == "correct" for o in options]
+        value = quantity(formula) if any(equal) else None
+        if value is not None:
+            equal = [is_equal or _may_be(value, o) for is_equal, o in zip(equal, options, strict=True)]
+        return _lettered(equal) or None
     return _in_sentence(text, options) if len(text) > 1 else None
 
 
@@ -201,14 +224,22 @@ def _is_formula(text: str) -> bool:
     return bool(_FORMULA.search(text)) and not _PROSE.search(text)
 
 
-def _is_no_option(text: str, options: Sequence[str]) -> bool:
-    """Whether the answer is a letter or value, every option is one, too, and it plainly differs from them all."""
+def _no_option(text: str, options: Sequence[str]) -> Decision:
+    """Wrong where the answer is a letter or value, every option is one, too, and it plainly differs from them all."""
+    shown = plain(text)[:80]
+    open_ = Decision("undecided", "choice", shown, reason="nomatch")
+    wrong = Decision("wrong", "choice-value", shown)
     alone = _ALONE.fullmatch(unwrap(text[:_MAX_TEXT]))
     if alone:
-        return all(_ALONE.fullmatch(unwrap(option)) for option in options)
+        return wrong if all(_ALONE.fullmatch(unwrap(option)) for option in options) else open_
     is_number = quantity(text) is not None or bool(expression.values(text))
-    return (is_number or _is_formula(text)) and all(
-        (number if is_number and quantity(unwrap(option)) is not None else maths).judge(text, option).outcome
-        == "wrong"
+    if not (is_number or _is_formula(text)) or any(map(is_range, (text, *options))):
+        return open_
+    said = [
+        (number if is_number and quantity(unwrap(option)) is not None else maths).judge(text, option)
         for option in options
-    )
+    ]
+    if all(decision.outcome == "wrong" for decision in said):
+        return wrong
+    near = any(decision.reason == "near" for decision in said)
+    return Decision("undecided", "choice", shown, reason="near") if near else open_

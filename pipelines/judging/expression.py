@@ -53,14 +53,15 @@ _COMMANDS: Final = (
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
     (re.compile(r"\\frac\s*(\w)\s*(\w)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\sqrt\s*(\d)"), r"\\sqrt{\1}"),
-    (re.compile(r"\\sqrt\s*\[(\d{1,2})\]\s*\{([^{}]*)\}"), r"((\2)^(1/\1))"),
 )
 _BRACES: Final = (
+    (re.compile(r"\\sqrt\s*\[(\d{1,2})\]\s*\{([^{}]*)\}"), r"((\2)^(1/\1))"),
     (re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
     (re.compile(r"\\sqrt\s*\{([^{}]*)\}"), r"(sqrt(\1))"),
     (re.compile(r"\^\s*\{([^{}]*)\}"), r"^(\1)"),
 )
 _ROOT: Final = re.compile(r"√\s*(\d+|\([^()]*\))")
+_INDEX: Final = re.compile(r"\\sqrt\s*\[")
 _BRANCHES: Final = frozenset(("sqrt", "ln", "log", "abs", "arcsin", "arccos", "arctan", "!"))
 _POWER_OF_TEN: Final = re.compile(r"\d[eE][-+]?\d")
 _END: Final = "end"  # no token of a text: words of three letters are split
@@ -84,15 +85,15 @@ class _Reading(NamedTuple):
 _READINGS: Final = (_Reading(), _Reading(True), _Reading(degrees=True), _Reading(True, True))
 
 
-def same(first: str, second: str, tolerance: Tolerance = EXACT) -> bool | None:
+def same(first: str, second: str, tolerance: Tolerance = EXACT, within: float = 0.0) -> bool | None:
     """Whether two expressions are equal: True, False, or None where one of them is not understood.
 
-    tolerance: how far values of expressions without letters may be apart.
+    tolerance: how far values of expressions without letters may be apart. within: how far any may be, relatively.
     """
     try:
         a, b = _Parser(first), _Parser(second)
         for reading in _READINGS:
-            equal = _agree(a, b, reading, tolerance)
+            equal = _agree(a, b, reading, tolerance, within)
             if equal or not (a.unsure or b.unsure):
                 return equal
     except (_Refused, ArithmeticError, ValueError, RecursionError):
@@ -100,7 +101,7 @@ def same(first: str, second: str, tolerance: Tolerance = EXACT) -> bool | None:
     return None
 
 
-def _agree(a: "_Parser", b: "_Parser", reading: _Reading, tolerance: Tolerance) -> bool | None:
+def _agree(a: "_Parser", b: "_Parser", reading: _Reading, tolerance: Tolerance, within: float) -> bool | None:
     letters = sorted(a.letters | b.letters)
     for shift in range(len(_POINTS) if letters else 1):
         env = {
@@ -109,7 +110,7 @@ def _agree(a: "_Parser", b: "_Parser", reading: _Reading, tolerance: Tolerance) 
         }
         x, y = a.value(env, reading), b.value(env, reading)
         slack = 0.0 if letters else max(tolerance.absolute, tolerance.relative * abs(y))
-        if abs(x - y) > max(slack, _RELATIVE * max(abs(x), abs(y), 1e-9)):
+        if abs(x - y) > max(slack, max(within, _RELATIVE) * max(abs(x), abs(y), 1e-9)):
             # Other letters may be other names; roots and logarithms of letters have branches.
             return None if a.letters != b.letters or (letters and (a.branches or b.branches)) else False
     return True
@@ -138,7 +139,10 @@ class _Parser:
     def __init__(self, text: str) -> None:
         if len(text) > _MAX_TEXT or _POWER_OF_TEN.search(text):
             raise _Refused
-        self.tokens = self._split(tidy(_roots(text)))
+        text = _roots(text)
+        if _INDEX.search(text):
+            raise _Refused  # a root of any other kind would be read as a product
+        self.tokens = self._split(tidy(text))
         self.letters = {t[1:] for t in self.tokens if t[0] == "$"}
         self.branches = not _BRANCHES.isdisjoint(self.tokens)
         self.tokens.append(_END)

@@ -6,6 +6,7 @@ What these rules do not understand (matrices, functions as answers, words in for
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
@@ -13,9 +14,10 @@ from pipelines.judging import expression, normalise
 from pipelines.judging.extract import extract
 from pipelines.judging.normalise import plain
 from pipelines.judging.number import compare, computed, stated
-from pipelines.judging.quantity import quantity, tidy
+from pipelines.judging.quantity import Quantity, quantity, tidy
 from pipelines.judging.refusal import is_refusal
-from pipelines.judging.verdict import EXACT, Decision, Outcome, Tolerance
+from pipelines.judging.rounding import is_other_angle, is_range, is_rounding, is_sure_rounding
+from pipelines.judging.verdict import EXACT, Decision, Tolerance
 
 unwrap = lru_cache(maxsize=65536)(normalise.unwrap)
 _RELATION: Final = re.compile(r"<=|>=|!=|[<>=≤≥≠]")
@@ -55,6 +57,9 @@ _BOX: Final = re.compile(r"\\(?:boxed|fbox)\b")
 _SPAN: Final = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _WORDS: Final = re.compile(r"[A-Za-z]{2,}")
 _NUMBER: Final = re.compile(r"\d|\\")
+_DECIMAL: Final = re.compile(r"\.\d")
+_ROUGH: Final = 0.05
+"""So far apart may be formulas of which one holds rounded numbers."""
 _MAX_SENTENCE: Final = 2000
 _MAX_ITEMS: Final = 40
 _MAX_TEXT: Final = 400
@@ -118,7 +123,30 @@ def _single(text: str, gold: str, shown: str, tolerance: Tolerance) -> Decision:
     equal = expression.same(text, gold, tolerance)
     if equal is None:
         return Decision("undecided", "maths", shown, reason="nomatch")
-    return Decision("correct" if equal else "wrong", "maths-value", shown)
+    return Decision("correct", "maths-value", shown) if equal else _other_value(text, gold, a, shown)
+
+
+def _other_value(text: str, gold: str, answer: Quantity | None, shown: str) -> Decision:
+    """What another value means: wrong, unless it is the reference's rounded, in another unit of angle, or a range."""
+    if is_range(gold):
+        return Decision("undecided", "maths", shown, reason="conflict")
+    near = Decision("undecided", "maths-value", shown, reason="near")
+    if (answer is None or answer.unit) and _roughly(text, gold):
+        return near
+    if len(mine := expression.values(text)) == len(theirs := expression.values(gold)) == 1:
+        if answer is not None and is_rounding(answer, theirs[0]):
+            if is_sure_rounding(answer, theirs[0]) and not _DECIMAL.search(gold):
+                return Decision("correct", "maths-rounded", shown)
+            return near
+        left, right = (Quantity(Fraction(value[0]), scale=Fraction(0)) for value in (mine, theirs))
+        if is_other_angle(answer or left, right):
+            return Decision("undecided", "maths-value", shown, reason="conflict")
+    return Decision("wrong", "maths-value", shown)
+
+
+def _roughly(text: str, gold: str) -> bool:
+    """Whether one of two formulas holds decimals, which may be rounded, and they are no further apart than that."""
+    return bool(_DECIMAL.search(text + " " + gold)) and expression.same(text, gold, within=_ROUGH) is True
 
 
 def _body(text: str, gold: str) -> tuple[str, str]:
@@ -136,6 +164,8 @@ def _relations(mine: tuple[str, str, str], theirs: tuple[str, str, str], shown: 
         if sides == (True, True):
             return Decision("correct" if turned[1] == theirs[1] else "wrong", "maths-relation", shown)
         if sides == (True, False) and turned[1] == theirs[1] and len(theirs[0].strip()) == 1:
+            if _roughly(turned[2], theirs[2]):
+                return Decision("undecided", "maths-relation", shown, reason="near")
             return Decision("wrong", "maths-relation", shown)
     moved = expression.same(f"({mine[0]})-({mine[2]})", f"({theirs[0]})-({theirs[2]})")
     if moved and mine[1] == theirs[1]:
@@ -160,28 +190,35 @@ def _lists(
             else Decision("undecided", "maths-list", shown, reason="nomatch")
         )
     if ordered:
-        outcomes = [judge(a, b, tolerance).outcome for a, b in zip(items, golds, strict=True)]
+        said = [judge(a, b, tolerance) for a, b in zip(items, golds, strict=True)]
     else:
-        outcomes = _any_order(items, golds, tolerance)
+        said = _any_order(items, golds, tolerance)
+    outcomes = [decision.outcome for decision in said]
     if all(outcome == "correct" for outcome in outcomes):
         return Decision("correct", "maths-list", shown)
     if "wrong" in outcomes and (ordered or "undecided" not in outcomes):
         return Decision("wrong", "maths-list", shown)
-    return Decision("undecided", "maths-list", shown, reason="nomatch")
+    near = any(decision.reason == "near" for decision in said)
+    return Decision("undecided", "maths-list", shown, reason="near" if near else "nomatch")
 
 
-def _any_order(items: Sequence[str], golds: Sequence[str], tolerance: Tolerance) -> list[Outcome]:
+def _any_order(items: Sequence[str], golds: Sequence[str], tolerance: Tolerance) -> list[Decision]:
     left = list(golds)
-    outcomes: list[Outcome] = []
+    best: list[Decision] = []
     for item in items:
-        said: set[Outcome] = set()
+        said: list[Decision] = []
         for gold in left:
-            said.add(outcome := judge(item, gold, tolerance).outcome)
-            if outcome == "correct":
+            said.append(judge(item, gold, tolerance))
+            if said[-1].outcome == "correct":
                 left.remove(gold)
                 break
-        outcomes.append("correct" if "correct" in said else "undecided" if "undecided" in said else "wrong")
-    return outcomes
+        best.append(min(said, key=_kindness, default=Decision("wrong", "maths-list")))
+    return best
+
+
+def _kindness(decision: Decision) -> int:
+    """Lowest for what may be said first about an item: correct, near, undecided, wrong."""
+    return {"correct": 0, "undecided": 1 + (decision.reason != "near"), "wrong": 3}[decision.outcome]
 
 
 @lru_cache(maxsize=65536)

@@ -11,8 +11,9 @@ from typing import Final
 
 from pipelines.judging import expression
 from pipelines.judging.normalise import plain
-from pipelines.judging.quantity import Quantity, in_base_units, quantity
+from pipelines.judging.quantity import Quantity, in_base_units, is_unknown_measure, quantity
 from pipelines.judging.refusal import is_refusal
+from pipelines.judging.rounding import is_other_angle, is_range, is_rounding
 from pipelines.judging.verdict import EXACT, Decision, Tolerance
 
 _NEAR: Final = Fraction(1, 100)
@@ -27,11 +28,12 @@ _LOOSE: Final = re.compile(
     r"(?<![\w.,^*+/<>!\\-])(?<![*+/<>^-] )-?[$€£]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:/\d+)?|\.\d+)%?"
     r"(?![\d!^*+/<>-]|\s[*+/<>^-]\s|,\d)"
 )
-_RANGE: Final = re.compile(r"\d+(?:\.\d+)?\s*-\s*\d+(?:\.\d+)?")
 _PROSE: Final = re.compile(r"[^\W\d_]{2,}")
 _WORDED: Final = re.compile(
     r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE
 )
+_FORMULA: Final = re.compile(r"\\(?:pi|sqrt)\b")
+"""Its first number is not its value."""
 _SHORT: Final = 12
 _YEARS: Final = (1000, 2100)
 
@@ -46,7 +48,7 @@ def judge(text: str, gold: str, tolerance: Tolerance = EXACT) -> Decision:
         found = computed(text, reference, tolerance)
         if found is not None:
             return found
-        answer = stated(text) if not is_refusal(text) else None
+        answer = stated(text) if not (_FORMULA.search(text) or is_refusal(text)) else None
     if answer is None:
         return Decision("undecided", "number", plain(text)[:80], reason="nomatch")
     return compare(answer, reference, tolerance)
@@ -57,7 +59,7 @@ def computed(text: str, reference: Quantity, tolerance: Tolerance = EXACT) -> De
 
     `\\log 100` and `\\sin 30` have two values each: right where one of them is, else undecided.
     """
-    values = () if _RANGE.fullmatch(plain(text)) else expression.values(text)
+    values = () if is_range(plain(text)) else expression.values(text)
     if not values:
         return None
     shown, theirs = plain(text)[:80], float(reference.value)
@@ -67,8 +69,11 @@ def computed(text: str, reference: Quantity, tolerance: Tolerance = EXACT) -> De
             return Decision("correct", "number-value", shown)
     if len(values) > 1:
         return Decision("undecided", "number-value", shown, reason="conflict")
-    if abs(values[0] - theirs) < abs(theirs) * float(_NEAR):
+    rounded = reference.decimals > 0 and is_rounding(reference, values[0])
+    if rounded or abs(values[0] - theirs) < abs(theirs) * float(_NEAR):
         return Decision("undecided", "number-value", shown, reason="near")
+    if is_other_angle(Quantity(Fraction(values[0]), scale=Fraction(0)), reference):
+        return Decision("undecided", "number-value", shown, reason="conflict")
     return Decision("wrong", "number-value", shown)
 
 
@@ -89,9 +94,12 @@ def compare(answer: Quantity, reference: Quantity, tolerance: Tolerance = EXACT)
     shown = answer.shown()
     mine, theirs = answer.value, reference.value
     if answer.percent != reference.percent:
-        scaled = mine / 100 if answer.percent else mine * 100
-        if same_value(scaled, answer.decimals + 2, reference, tolerance):
+        by = Fraction(1, 100) if answer.percent else Fraction(100)
+        scaled = Quantity(mine * by, answer.decimals, scale=answer.scale * by)
+        if same_value(scaled.value, answer.decimals + 2, reference, tolerance):
             return Decision("correct", "number-percent", shown)
+        if is_rounding(scaled, theirs):
+            return Decision("undecided", "number-near", shown, reason="near")
     elif answer.unit and reference.unit and answer.unit != reference.unit:
         return _across_units(answer, reference, tolerance)
     if same_value(mine, answer.decimals, reference, tolerance):
@@ -100,6 +108,8 @@ def compare(answer: Quantity, reference: Quantity, tolerance: Tolerance = EXACT)
         return Decision("undecided", "number-unit", shown, reason="conflict")
     if _rounded(answer, reference):
         return Decision("undecided", "number-near", shown, reason="near")
+    if is_other_angle(answer, reference):
+        return Decision("undecided", "number-unit", shown, reason="conflict")
     return Decision("wrong", "number", shown)
 
 
@@ -132,7 +142,9 @@ def same_value(mine: Fraction, decimals: int, reference: Quantity, tolerance: To
 
 
 def _rounded(answer: Quantity, reference: Quantity) -> bool:
-    """Whether the two may be one number rounded differently; two whole numbers never are."""
+    """Whether the two may be one number rounded differently; two whole numbers only as `2.5 million` may be."""
+    if is_rounding(answer, reference.value):
+        return True
     if answer.value.denominator == 1 and reference.value.denominator == 1:
         return False
     return reference.value != 0 and abs(answer.value - reference.value) < abs(reference.value) * _NEAR
@@ -142,10 +154,13 @@ def _across_units(answer: Quantity, reference: Quantity, tolerance: Tolerance) -
     mine, theirs = in_base_units(answer), in_base_units(reference)
     shown = answer.shown()
     if mine and theirs and mine[0] == theirs[0]:
-        base = Quantity(theirs[1])
-        if same_value(mine[1], 0, base, tolerance):
+        if same_value(mine[1].value, 0, Quantity(theirs[1].value), tolerance):
             return Decision("correct", "number-unit", shown)
+        if is_rounding(mine[1], theirs[1].value) or is_rounding(theirs[1], mine[1].value):
+            return Decision("undecided", "number-near", shown, reason="near")
         return Decision("wrong", "number-unit", shown)
+    if is_unknown_measure(answer.unit) or is_unknown_measure(reference.unit):
+        return Decision("undecided", "number-unit", shown, reason="conflict")
     if answer.value != reference.value and not (
         answer.unit in reference.unit or reference.unit in answer.unit
     ):

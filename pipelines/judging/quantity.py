@@ -30,10 +30,16 @@ _DIMENSIONS: Final = {
              "tonne": "1000"},
     "time": {"ms": "1/1000", "s": "1", "sec": "1", "second": "1", "min": "60", "minute": "60", "h": "3600",
              "hr": "3600", "hour": "3600", "day": "86400", "week": "604800"},
-    "volume": {"ml": "1/1000", "milliliter": "1/1000", "l": "1", "liter": "1"},
+    "volume": {"ml": "1/1000000", "milliliter": "1/1000000", "l": "1/1000", "liter": "1/1000"},
     "money": {"cent": "1/100", "¢": "1/100", "usd": "1"},
     "angle": {"degree": "1", "°": "1", "deg": "1", "度": "1"},
 }  # fmt: skip
+_COMPOUND: Final = {"mph": "mile/h", "kph": "km/h", "kmh": "km/h"}
+_WORDS_OF_MEASURE: Final = frozenset(
+    ("dozen", "pair", "couple", "month", "year", "decade", "century", "pound", "lb", "ounce", "gallon", "quart",
+     "pint", "acre", "hectare", "joule", "calorie", "kcal", "watt", "volt", "pascal", "newton", "hertz", "celsius",
+     "fahrenheit", "kelvin", "radian", "degree celsius", "degree fahrenheit", "degree c", "degree f", "knot")
+)  # fmt: skip
 _UNIT: Final = {
     name: (dimension, Fraction(size))
     for dimension, units in _DIMENSIONS.items()
@@ -85,6 +91,13 @@ class Quantity(msgspec.Struct, frozen=True, gc=False):
     decimals: int = 0
     percent: bool = False
     unit: str = ""
+    scale: Fraction = Fraction(1)
+    """What its digits were multiplied by (a power of ten, `million`); 0 for a fraction."""
+
+    @property
+    def step(self) -> Fraction:
+        """What one more in its last place would add; 0 for a fraction."""
+        return self.scale / Fraction(10**self.decimals)
 
     def shown(self) -> str:
         """A compact form for people: `3/4`, `12 cm`, `50%`."""
@@ -125,14 +138,18 @@ def quantity(text: str) -> Quantity | None:
     value = _value(match)
     if value is None:
         return None
+    scale = Fraction(0)
+    if not (match["whole"] or match["top"]):
+        scale = Fraction(10) ** int(match["power"] or match["exponent"] or 0)
     rest = match["rest"].strip()
     first = rest.split(" ", 1)
     if first[0] in _SCALES:
+        scale *= _SCALES[first[0]]
         value, rest = value * _SCALES[first[0]], first[1].strip() if len(first) > 1 else ""
     if match["sign"] in ("-",) or (match["sign"] or "").strip() in ("minus", "negative") or match["sign2"]:
         value = -value
     decimals = len((match["decimals"] or ".")[1:])
-    return _with_rest(value, decimals, match["currency"] or "", rest)
+    return _with_rest(value, decimals, match["currency"] or "", rest, scale)
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
@@ -157,10 +174,12 @@ def _value(match: re.Match[str]) -> Fraction | None:
     return value * Fraction(10) ** ten if ten else value
 
 
-def _with_rest(value: Fraction, decimals: int, symbol: str, rest: str) -> Quantity | None:
+def _with_rest(
+    value: Fraction, decimals: int, symbol: str, rest: str, scale: Fraction = Fraction(1)
+) -> Quantity | None:
     """Attach percent, currency or unit; None where what follows is no unit."""
     if rest in ("%", "percent", "per cent", "pct", "percentage"):
-        return Quantity(value, decimals, percent=True)
+        return Quantity(value, decimals, percent=True, scale=scale)
     unit = _CURRENCY.get(symbol, "")
     if rest:
         rest = rest.rstrip(".").strip()
@@ -168,7 +187,7 @@ def _with_rest(value: Fraction, decimals: int, symbol: str, rest: str) -> Quanti
             return None
         named = singular(rest)
         unit = unit or _CURRENCY.get(named, named)
-    return Quantity(value, decimals, unit=unit)
+    return Quantity(value, decimals, unit=unit, scale=scale)
 
 
 def singular(unit: str) -> str:
@@ -185,10 +204,39 @@ def singular(unit: str) -> str:
     return base + mark + power
 
 
-def in_base_units(quantity: Quantity) -> tuple[str, Fraction] | None:
-    """(dimension, value in its base unit), or None for a unit that is not known."""
-    known = _UNIT.get(quantity.unit)
-    return (known[0], quantity.value * known[1]) if known else None
+def in_base_units(quantity: Quantity) -> tuple[str, Quantity] | None:
+    """(dimension, the same in its base unit), or None for a unit that is not known."""
+    known = _size(quantity.unit)
+    if known is None:
+        return None
+    dimension, size = known
+    return dimension, Quantity(quantity.value * size, quantity.decimals, scale=quantity.scale * size)
+
+
+@lru_cache(maxsize=4096)
+def _size(unit: str) -> tuple[str, Fraction] | None:
+    """(dimension, size in base units) of a unit, a power of one, or one divided by another (`km/h`, `g/cm^3`)."""
+    powers: dict[str, int] = {}
+    size = Fraction(1)
+    above, _, below = _COMPOUND.get(unit, unit).replace(" per ", "/").partition("/")
+    for part, sign in ((above, 1), (below, -1)) if below else ((above, 1),):
+        base, _, power = part.partition("^")
+        known = _UNIT.get(base) or _UNIT.get(singular(base))
+        if known is None or (power and not power.lstrip("-").isdigit()):
+            return None
+        exponent = sign * int(power or 1)
+        size *= known[1] ** exponent
+        dimension, times = ("length", 3) if known[0] == "volume" else (known[0], 1)
+        powers[dimension] = powers.get(dimension, 0) + times * exponent
+    return " ".join(f"{name}^{power}" for name, power in sorted(powers.items()) if power), size
+
+
+def is_unknown_measure(unit: str) -> bool:
+    """Whether a unit looks like one of measure, not like things that are counted, and cannot be converted here."""
+    short = len(unit.partition("^")[0]) <= 3
+    return _size(unit) is None and (
+        short or "/" in unit or "^" in unit or " per " in unit or unit in _WORDS_OF_MEASURE
+    )
 
 
 def _worded(text: str) -> Quantity | None:

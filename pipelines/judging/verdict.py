@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-VERSION: Final = "rules-4"
+VERSION: Final = "rules-5"
 """Name of this set of rules; written beside every verdict, and raised when a rule changes its mind."""
 
 CUT_OFF: Final = frozenset(("length", "max_tokens", "error", "abort", "cancelled", "content_filter"))

@@ -38,6 +38,13 @@ CASES = [
     ("x \\text{ is even}", "2k", U),
     ("m+1", "n+1", U),  # other letters may be other names
     ("0.002, 5.234", "0.003, 5.233", U),
+    ("1.7", "\\csc\\frac{\\pi}{5}", U),  # perhaps rounded
+    ("1.9", "\\csc\\frac{\\pi}{5}", W),
+    ("97.5", "\\csc\\frac{\\pi}{5}", U),  # as radians, in degrees
+    ("1.7", "\\sqrt{\\left|-3\\right|}", U),
+    ("1.9", "\\sqrt{\\left|-3\\right|}", W),
+    ("x < 1.7 \\text{ or } x > 3", "(-\\infty, \\sqrt{3}) \\cup (3, \\infty)", U),
+    ("x < 1.2 \\text{ or } x > 3", "(-\\infty, \\sqrt{3}) \\cup (3, \\infty)", W),
 ]
 
 
