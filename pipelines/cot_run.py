@@ -15,7 +15,7 @@ from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import version
-from pipelines.model_judge import judged_by, model_judge
+from pipelines.model_judge import OF_MODEL, judged_by, model_judge, refuse_without_model
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -43,8 +43,7 @@ WHAT_BY_MODEL = """Preference pairs made from a model's own answers to questions
 right, `rejected` wrong, by rules, and by a model where these leave it open (`{version}`)."""
 # Settings that decide the result where nothing is sampled: of pairing, and those that mean nothing without --samples.
 _OF_PAIRS = ("num_pairs_per_key", "accuracy_range", "answer_type", "answer_fix", "force")
-_OF_MODEL = ("judge_engine", "judge_votes", "judge_base_url", "judge_prompt")
-_OF_SAMPLES = ("max_lines", "judge_model", *_OF_MODEL)
+_OF_SAMPLES = ("max_lines", "judge_model", *OF_MODEL)
 _OF_JUDGING = frozenset(("samples", "out_dir", "image_root", *_OF_PAIRS, *_OF_SAMPLES))
 # In the summary: the questions that make no pair.
 _ONE_SIDED = {"hard": "all wrong", "easy": "all right", "open": "left open by undecided answers"}
@@ -159,8 +158,7 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     for name in given(config):
         if name not in _OF_JUDGING:
             raise PrefdataError(f"{flag(name)}: with --samples nothing is sampled; leave one of them out.")
-        if name in _OF_MODEL and not config.judge_model:
-            raise PrefdataError(f"{flag(name)}: there is no --judge-model that it could be for; name one.")
+    refuse_without_model(config)
     check_answer_type(config.answer_type)
     where = Path(config.samples)
     files = samples.files_of(where)

@@ -17,10 +17,11 @@ import msgspec
 from pipelines.audit import Audit
 from pipelines.judging import ANSWER_TYPES, Ask, Tolerance, Verdict, judge_all
 from pipelines.judging.agreement import Agreement
-from pipelines.model_judge import consulted, model_judge
+from pipelines.model_judge import consulted, model_judge, refuse_without_model
 from pipelines.questions import check_answer_type
 from pipelines.samples import forms_of
 from prefdata import jsonl
+from prefdata.atomic import keep_inputs
 from prefdata.containers import probe
 from prefdata.errors import PrefdataError
 from prefdata.progress import say
@@ -44,6 +45,9 @@ class _Row(NamedTuple):
 def run(config: "Config") -> None:
     """Judge the file, print a line for each row and a summary."""
     check_answer_type(config.answer_type)
+    refuse_without_model(config)
+    if config.audit:
+        keep_inputs(Path(config.audit), [Path(config.file)])
     outcomes: Counter[str] = Counter()
     agreement = Agreement()
     audit = Audit([Path(config.audit)] if config.audit else ())

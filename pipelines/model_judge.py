@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from pipelines.cli.options import EngineName, EngineOptions
+from pipelines.cli.options import EngineName, EngineOptions, flag, given
 from pipelines.engines import make_engine
 from pipelines.judging import Ask, Verdict, version
 from pipelines.judging.llm import PROMPT, ModelJudge
@@ -14,6 +14,7 @@ from pipelines.output import checkpoint_name
 from prefdata.errors import PrefdataError
 from prefdata.models import model_hash, resolve_model
 
+OF_MODEL: Final = ("judge_engine", "judge_votes", "judge_base_url", "judge_prompt")
 _FOR_A_MODEL: Final = ("nomatch", "near", "conflict", "guard", "timeout")
 
 
@@ -48,6 +49,17 @@ def model_judge(options: Options) -> ModelJudge:
     return ModelJudge(
         make_engine(engine), votes=options.judge_votes, prompt=prompt, in_flight=engine.in_flight
     )
+
+
+def refuse_without_model(options: msgspec.Struct) -> None:
+    """Refuse what is said of the judging model where none is named."""
+    found = given(options)
+    if "judge_model" not in found:
+        for name in found:
+            if name in OF_MODEL:
+                raise PrefdataError(
+                    f"{flag(name)}: there is no --judge-model that it could be for; name one."
+                )
 
 
 def judged_by(options: Options) -> str:

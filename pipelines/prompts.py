@@ -110,7 +110,7 @@ _SHORT_ANSWER: Final = re.compile(
 def own_template(path: Path) -> Template:
     """The template that a file holds: its text, with `{question}` where the question goes."""
     try:
-        text = path.read_text(encoding="utf-8").removesuffix("\n")
+        text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
     except OSError as error:
         raise from_os_error(error) from error
     except UnicodeDecodeError as error:

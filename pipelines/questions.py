@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipelines.cli.options import given
 from pipelines.engines.base import Request, Sampling
 from pipelines.judging import ANSWER_TYPES
 from pipelines.prompts import TEMPLATES, Template, build, own_template
@@ -75,6 +76,10 @@ def check_answer_type(name: str) -> None:
 
 def template_of(options: "JudgedOptions") -> Template:
     """How questions are put: the file's own way, or that of a version."""
+    if options.prompt_file and "prompt_version" in given(options):
+        raise PrefdataError(
+            "--prompt-file and --prompt-version both say how questions are put; leave one out."
+        )
     return (
         own_template(Path(options.prompt_file)) if options.prompt_file else TEMPLATES[options.prompt_version]
     )
@@ -134,6 +139,8 @@ def _asked(path: Path, located: Located, identity: str, how: How) -> Asked:
     if media != record.media:
         row["image"] = [item.uri for item in media]
     files, problem = image_files(media, how.image_root, path.parent)
+    if not any(turn.text.strip() for turn in record.prompt if turn.role == "user"):
+        problem = "empty question"
     request = Request(
         id=identity, messages=prompt, images=files, n=how.n, sampling=how.sampling, seed=how.seed
     )

@@ -198,6 +198,11 @@ class RunDir:
     def _take_manifest(self) -> None:
         path = self.path / "run.json"
         if not path.exists():
+            if any(part.stat().st_size for part in self.path.glob("parts/*.jsonl")):
+                raise PrefdataError(
+                    f"{self.path}: holds results but no run.json, so nobody knows what made them; "
+                    "put run.json back, or choose another --out-dir."
+                )
             self._begin()
             return
         try:

@@ -237,7 +237,7 @@ def identity(options: EngineOptions) -> dict[str, Any]:
     return kept
 
 
-def given(options: EngineOptions) -> list[str]:
+def given(options: msgspec.Struct) -> list[str]:
     """The settings that differ from their defaults."""
     fields = msgspec.structs.fields(options)
     return [field.name for field in fields if field.required or getattr(options, field.name) != field.default]

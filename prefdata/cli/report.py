@@ -69,6 +69,7 @@ def command(config: ReportConfig) -> int:
     root = image_root(config.image_root)
     files = [_file(Path(path)) for path in config.paths]
     sources = [source for file in files for source in load(file, root).sources]
+    _refuse_other_files(Path(config.output))
     keep_inputs(Path(config.output), (*files, *(source.annotation for source in sources)))
     limits = Limits(
         rows=config.rows,
@@ -99,3 +100,9 @@ def _file(path: Path) -> Path:
             raise PrefdataError(f"{path}: a folder without meta.json; name a data file.")
         return path / "meta.json"
     return path
+
+
+def _refuse_other_files(output: Path) -> None:
+    """A page may replace a page, and nothing else: a run's own files lie beside it."""
+    if output.is_file() and output.stat().st_size and output.read_bytes()[:15].lower() != b"<!doctype html>":
+        raise PrefdataError(f"{output}: is there and is no HTML page; name another file for the report.")

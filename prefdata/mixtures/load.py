@@ -40,6 +40,8 @@ def load(path: Path, image_root: Path | None = None) -> Mixture:
             source = Source(name=path.stem, annotation=path, root=image_root, format=sniffed.format)
             return Mixture((source,), "file")
         mixture = _meta(path, image_root)
+    if not mixture.sources:
+        raise PrefdataError(f"{path}: a mixture without sources; name at least one.")
     _refuse_missing(path, mixture)
     for note in mixture.notes:
         say(note)

@@ -16,6 +16,7 @@ _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"),
 )  # fmt: skip
+_UNKNOWN = "unknown"
 _PROVENANCE = "Every row's `meta` names its model, sampling, seed and verdicts."
 
 
@@ -36,10 +37,32 @@ def write_card(
 
     counts: what was kept and dropped, nested ones by reason; `pairs`, or `rows`, is the size. files: name -> what it
     holds; the first is the data itself, or a pattern. images: whether any row has one. provenance: where rows tell
-    their making.
+    their making. The licence of a card that is there is kept.
     """
-    text = card(name, what, counts, settings, caveats, files, tags, images=images, provenance=provenance)
+    text = card(
+        name,
+        what,
+        counts,
+        settings,
+        caveats,
+        files,
+        tags,
+        images=images,
+        provenance=provenance,
+        licence=_licence(path),
+    )
     write_text(path, text)
+
+
+def _licence(path: Path) -> str:
+    """The licence that a person wrote into the card at `path`."""
+    import yaml
+
+    try:
+        front = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
+        return str(front["license"])
+    except (OSError, UnicodeDecodeError, IndexError, KeyError, TypeError, yaml.YAMLError):
+        return _UNKNOWN
 
 
 def card(
@@ -53,6 +76,7 @@ def card(
     *,
     images: bool,
     provenance: str = _PROVENANCE,
+    licence: str = _UNKNOWN,
 ) -> str:
     """The card's text."""
     table = "\n".join(f"| {_cell(label)} | {count} |" for label, count in _counted(counts))
@@ -63,6 +87,7 @@ def card(
     of_pairs = ("preference", "dpo") if "pairs" in counts else ()
     front = _front(
         name,
+        licence,
         int(counts.get("pairs", counts.get("rows", 0))),
         next(iter(files)),
         (*of_pairs, "prefdata", *tags),
@@ -98,13 +123,13 @@ Made with prefdata {__version__}.
 """
 
 
-def _front(name: str, rows: int, data: str, tags: tuple[str, ...], *, images: bool) -> str:
+def _front(name: str, licence: str, rows: int, data: str, tags: tuple[str, ...], *, images: bool) -> str:
     import yaml
 
     size = next((label for limit, label in _SIZES if rows < limit), "100M<n<1B")
     fields = {
         "pretty_name": name,
-        "license": "unknown",
+        "license": licence,
         "task_categories": ["image-text-to-text" if images else "text-generation"],
         "size_categories": [size],
         "tags": list(tags),

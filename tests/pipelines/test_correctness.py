@@ -309,11 +309,38 @@ def test_questions_are_put_as_a_file_says(inputs: Path) -> None:
     own.write_text("Look closely.\n{question}\n")
     texts = {f"Look closely.\n{question}": texts for question, texts in TEXTS.items()}
     write_lines(inputs / "replay.jsonl", [{"question": q, "texts": t} for q, t in texts.items()])
-    result = cot_pairs(inputs, "--prompt-file", "mine.txt")
+    command = [word for word in arguments("out") if word not in ("--prompt-version", "plain")]
+    result = json.loads(prefdata(*command, "--prompt-file", "mine.txt", cwd=inputs).stdout)
     (first, *_) = read_lines(inputs / result["run"] / "pairs.jsonl")
     assert first["question"] == "Look closely.\nWhat is 2+3?"
     assert {row["prompt_version"] for row in read_lines(inputs / result["samples"])} == {"own_mine"}
     own.write_text("Look again.\n{question}")
-    done = prefdata(*arguments("out"), "--prompt-file", "mine.txt", cwd=inputs)
+    done = prefdata(*command, "--prompt-file", "mine.txt", cwd=inputs)
     assert done.returncode == 2
     assert "prompt_file was" in done.stderr
+    both = prefdata(*arguments("out"), "--prompt-file", "mine.txt", cwd=inputs)
+    assert both.returncode == 2
+    assert "leave one out" in both.stderr
+
+
+def test_results_without_a_manifest_are_not_taken_for_other_settings(inputs: Path) -> None:
+    run = inputs / cot_pairs(inputs)["run"]
+    (run / "run.json").unlink()
+    done = prefdata(*arguments("out"), "--seed", 1, cwd=inputs)
+    assert done.returncode == 2
+    assert "holds results but no run.json" in done.stderr
+
+
+def test_an_empty_question_costs_its_own_row(inputs: Path) -> None:
+    write_lines(inputs / "qa.jsonl", [*QUESTIONS, {"question": " ", "answer": "5"}])
+    done = prefdata(*arguments("out"), cwd=inputs)
+    assert done.returncode == 1
+    (dropped,) = read_lines(inputs / json.loads(done.stdout)["run"] / "dropped.jsonl")
+    assert dropped["reason"] == "empty question"
+
+
+def test_a_licence_that_a_person_wrote_is_kept(inputs: Path) -> None:
+    card = inputs / cot_pairs(inputs)["run"] / "README.md"
+    card.write_text(card.read_text().replace("license: unknown", "license: mit"))
+    cot_pairs(inputs)
+    assert "license: mit" in card.read_text()

@@ -96,6 +96,8 @@ def test_an_own_template_is_the_text_around_the_question(tmp_path: Path) -> None
     file = tmp_path / "mine.txt"
     file.write_text("Look closely.\n{question}\nEnd with 'Answer: ...'.\n")
     assert own_template(file) == Template(before="Look closely.\n", after="\nEnd with 'Answer: ...'.")
+    file.write_text("\ufeffLook. {question}")
+    assert own_template(file).before == "Look. "
     for text, count in (("Look closely.", 0), ("{question} {question}", 2)):
         file.write_text(text)
         with pytest.raises(

@@ -32,3 +32,18 @@ def test_rows_without_a_label_are_left_out_of_the_agreement(tmp_path: Path) -> N
     done = judge(tmp_path, [True, None, 0])
     assert done.returncode == 0, done.stderr
     assert "labelled 2: " in done.stderr
+
+
+def test_the_audit_does_not_replace_what_is_judged(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prediction": "1", "answer": "1"}\n')
+    done = program("judge", "p.jsonl", "--audit", "p.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "would overwrite an input of this command" in done.stderr
+    assert (tmp_path / "p.jsonl").read_text() == '{"prediction": "1", "answer": "1"}\n'
+
+
+def test_a_setting_of_a_judging_model_that_is_not_named_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prediction": "1", "answer": "1"}\n')
+    done = program("judge", "p.jsonl", "--judge-votes", "7", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--judge-votes: there is no --judge-model" in done.stderr

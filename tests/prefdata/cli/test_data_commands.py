@@ -359,3 +359,17 @@ def test_fix_says_what_it_needs(
     code, _, err = run(monkeypatch, capsys, "validate", bad, *flags)
     assert code == 2
     assert sentence in err
+
+
+def test_a_report_replaces_a_page_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, other, page = tmp_path / "p.jsonl", tmp_path / "run.json", tmp_path / "r.html"
+    path.write_text('{"question": "2+2?", "chosen": "4", "rejected": "5"}\n')
+    other.write_text("{}")
+    for _ in range(2):
+        assert run(monkeypatch, capsys, "report", path, "-o", page)[0] == 0
+    code, _, err = run(monkeypatch, capsys, "report", path, "-o", other)
+    assert code == 2
+    assert "run.json: is there and is no HTML page" in err
+    assert other.read_text() == "{}"

@@ -220,3 +220,8 @@ def test_killed_again_and_again_and_then_written(folder: Path) -> None:
     name = "part-00000-of-00001.jsonl"
     assert (folder / "out" / name).read_bytes() == (folder / "ref" / name).read_bytes()
     assert sorted(os.listdir(folder / "out")) == sorted(os.listdir(folder / "ref"))
+
+
+def test_a_mixture_without_sources(folder: Path) -> None:
+    (folder / "none.yaml").write_text("sources: []\n")
+    assert "none.yaml: a mixture without sources" in told(folder, "plan", "none.yaml")
