@@ -41,7 +41,10 @@ _OPEN_BOX: Final = re.compile(r"\$*\\(?:boxed|fbox)\s*\{")
 _JOINT: Final = re.compile(
     r"[\s$,;]*(?:\\quad\s*)?(?:\\text\s*\{[^{}]{0,30}\b(?:and|or)\s*\}|and|or|,|\\\)\s*(?:and|,)\s*\\\()[\s$,;]*(?:\\quad\s*)?"
 )
-_BOLD: Final = re.compile(r"\*\*([^*\n]{1,200})\*\*|\\textbf\{([^{}\n]{1,100})\}")
+# Not the powers of `10**2**1`.
+_BOLD: Final = re.compile(
+    r"(?<![0-9A-Za-z)\]}*])\*\*([^*\n]{1,200})\*\*(?![0-9A-Za-z(*])|\\textbf\{([^{}\n]{1,100})\}"
+)
 _PLACEHOLDER: Final = "$FINAL_ANSWER"  # a model that repeats its instructions has not answered
 _BOXES_TRIED: Final = 16
 _THINK_LINE: Final = 300
