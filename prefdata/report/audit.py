@@ -2,9 +2,10 @@
 
 The file lies beside the pairs of a generation run. Its rows come rule by rule, because a rule's mistakes are seen best
 side by side. A row that is no verdict is left out and counted: the file may have been edited by hand, which is its
-purpose.
+purpose. The page of many runs shows each rule's first rows and says how many there are.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from prefdata.jsonl import read_lines
 from prefdata.mixtures.model import Source
 
 _NAME: Final = "audit.jsonl"
-_MOST: Final = 1000  # rows on the page; a run's own file holds 200
+_MOST: Final = 200  # rows of one rule on the page; a run's own file holds 200 in all
 _SHOWN: Final = 600  # characters of a question or a response
 
 
@@ -34,13 +35,17 @@ class _Row(msgspec.Struct):
 
 
 def audit_of(sources: Sequence[Source]) -> dict[str, Any] | None:
-    """`{"groups": [{"outcome", "rule", "rows": [...]}], "checked", "agreed", "unread"}`; None without such a file."""
+    """`{"groups": [{"outcome", "rule", "of", "rows": [...]}], "rows", "checked", "agreed", "unread"}`.
+
+    rows: all of the files; of: all of a rule. None without such a file.
+    """
     files = [source.annotation.with_name(_NAME) for source in sources]
     found = [file for file in dict.fromkeys(files) if file.is_file()]
     if not found:
         return None
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    rows = unread = checked = agreed = 0
+    sizes: Counter[tuple[str, str]] = Counter()
+    unread = checked = agreed = 0
     for file in found:
         for _, line in read_lines(file):
             try:
@@ -50,15 +55,17 @@ def audit_of(sources: Sequence[Source]) -> dict[str, Any] | None:
                 continue
             checked += row.right is not None
             agreed += row.right is True
-            rows += 1
-            if rows <= _MOST:
-                rule = row.verdict.rule + (f" ({row.verdict.reason})" if row.verdict.reason else "")
-                groups.setdefault((row.verdict.outcome, rule), []).append(_shown(row))
+            rule = row.verdict.rule + (f" ({row.verdict.reason})" if row.verdict.reason else "")
+            group = (row.verdict.outcome, rule)
+            sizes[group] += 1
+            if sizes[group] <= _MOST:
+                groups.setdefault(group, []).append(_shown(row))
     return {
         "groups": [
-            {"outcome": outcome, "rule": rule, "rows": shown} for (outcome, rule), shown in groups.items()
+            {"outcome": outcome, "rule": rule, "of": sizes[outcome, rule], "rows": shown}
+            for (outcome, rule), shown in groups.items()
         ],
-        "rows": rows,
+        "rows": sizes.total(),
         "checked": checked,
         "agreed": agreed,
         "unread": unread,

@@ -79,7 +79,7 @@ function audit() {
     const box = element("details", "code");
     const line = element("summary");
     line.append(element("b", group.outcome, group.outcome), " " + group.rule + " ",
-      element("span", "times", number(group.rows.length)));
+      element("span", "times", number(group.of) + (group.rows.length < group.of ? ", the first " + number(group.rows.length) + " are shown" : "")));
     const table = element("table");
     const head = element("tr");
     head.append(...["Question", "Reference", "Answer found", "End of the response", "Right?"].map((name) => element("th", "", name)));

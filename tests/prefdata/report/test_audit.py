@@ -52,6 +52,16 @@ def test_a_run_shows_its_verdicts_rule_by_rule(tmp_path: Path) -> None:
     assert audit["groups"][2]["rows"][0]["extracted"] is None
 
 
+def test_a_frequent_rule_hides_no_other_and_says_what_is_not_shown(tmp_path: Path) -> None:
+    rows = [verdict("correct", "number")] * 1500 + [verdict("wrong", "choice", right=False)]
+    audit = shown(run_folder(tmp_path, [json.dumps(row) for row in rows]))
+    assert [(group["rule"], len(group["rows"]), group["of"]) for group in audit["groups"]] == [
+        ("number", 200, 1500),
+        ("choice", 1, 1),
+    ]
+    assert (audit["rows"], audit["checked"]) == (1501, 1)
+
+
 def test_data_without_verdicts_has_no_such_part(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, [])
     (folder / "audit.jsonl").unlink()
