@@ -2,18 +2,13 @@
 
 One row is one sample: `question_orig`, `question`, `response`, `prompt_version`, `answer`, maybe `image`. The rows
 of one question may lie anywhere in any of the files (the original appends them in chunks from many processes), so a
-first pass notes where each question's rows are, and a second reads one question at a time: memory holds places, not
-text.
+first pass notes where each question's rows are (`places.py`), and a second reads one question at a time.
 Old files lack `finish_reason`; there, a cut-off answer is known only by its missing marker.
 """
 
-from array import array
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from pipelines.canonical import judge_and_fix
 from pipelines.correctness import Judging
@@ -21,16 +16,15 @@ from pipelines.drawn import entry
 from pipelines.judging import Ask
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Fix
-from pipelines.questions import group_id
+from pipelines.places import Places as Places
 from pipelines.rationale import reference_of
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
-from prefdata.progress import progress, say
+from prefdata.progress import progress
 
 if TYPE_CHECKING:
     from pipelines.judging.llm import ModelJudge
 
-_NEEDED = ("question", "response", "answer")
 _TOGETHER = 64
 """Questions judged at a time: enough to keep the worker processes busy beside one that is stuck, few enough to hold."""
 
@@ -50,42 +44,6 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-class Places:
-    """Where the rows of each question lie: question id -> (file number, byte offset, length) triples."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = list(files)
-        self.rows = 0
-        self._places: dict[str, array[int]] = {}
-        for number, file in enumerate(self.files):
-            with file.open("rb") as stream:
-                offset = 0
-                for line_number, line in enumerate(stream, 1):
-                    if line.strip():
-                        row = _decoded(file, line_number, line, last=not line.endswith(b"\n"))
-                        if row is not None:
-                            self._places.setdefault(group_id(row), array("q")).extend(
-                                (number, offset, len(line))
-                            )
-                            self.rows += 1
-                    offset += len(line)
-
-    @property
-    def ids(self) -> list[str]:
-        """Question ids in the order of their first row."""
-        return list(self._places)
-
-    def of(self, identity: str, streams: Sequence[BinaryIO], most: int | None) -> list[dict[str, Any]]:
-        """The rows of one question in file order, at most `most`."""
-        place = self._places[identity]
-        rows = []
-        for at in range(0, len(place) if most is None else min(len(place), 3 * most), 3):
-            stream = streams[place[at]]
-            stream.seek(place[at + 1])
-            rows.append(msgspec.json.decode(stream.read(place[at + 2])))
-        return rows
-
-
 def judge_samples(
     run: RunDir,
     places: Places,
@@ -99,6 +57,7 @@ def judge_samples(
 
     max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
     order in which a file happened to be written. judge: what `model` and the rules are called in the rows.
+    Raises PrefdataError where a file changed since `places` were read; nothing is kept of what was read then.
     """
     most = None if max_lines is None else max(1, max_lines // max(1, len(places.ids)))
     owed = [identity for identity in places.ids if run.owed(identity)]
@@ -108,6 +67,7 @@ def judge_samples(
         for start in range(0, len(owed), _TOGETHER):
             some = owed[start : start + _TOGETHER]
             groups = [places.of(identity, streams, most) for identity in some]
+            places.check(run.manifest["inputs"])
             asks = [[_ask(row, answer_type) for row in rows] for rows in groups]
             if model is None and any(ask.answer_type == "llm" for group in asks for ask in group):
                 raise PrefdataError("answer_type llm: the answer needs a model; name one with --judge-model.")
@@ -119,6 +79,7 @@ def judge_samples(
                 named = ({"reference": reference} if reference else {}) | ({"judge": judge} if judge else {})
                 run.append(line | named)
                 shown.advance()
+    places.check(run.manifest["inputs"])
 
 
 def _ask(row: dict[str, Any], answer_type: str) -> Ask:
@@ -127,7 +88,7 @@ def _ask(row: dict[str, Any], answer_type: str) -> Ask:
         forms_of(row["answer"]),
         str(row.get("answer_type") or answer_type),
         str(row.get("question_orig") or row["question"]),
-        tuple(option for option in row.get("options") or () if isinstance(option, str)),
+        tuple(row.get("options") or ()),
         row.get("finish_reason") or "stop",
     )
 
@@ -160,22 +121,3 @@ def _base(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(meta, dict) and meta.get("source_id") is not None:
         base["id"] = meta["source_id"]
     return base
-
-
-def _decoded(file: Path, number: int, line: bytes, *, last: bool) -> dict[str, Any] | None:
-    try:
-        row = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
-        if last:
-            say(f"{file}:{number}: the last line is cut off; it is left out.")
-            return None
-        raise PrefdataError(f"{file}:{number}: not valid JSON ({error}).") from error
-    if (
-        not isinstance(row, dict)
-        or not all(key in row for key in _NEEDED)
-        or not isinstance(row["response"], str)
-    ):
-        raise PrefdataError(
-            f"{file}:{number}: not a sampled row; `question`, `response` (text) and `answer` are needed."
-        )
-    return row
