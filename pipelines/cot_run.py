@@ -213,7 +213,7 @@ def _say(counts: dict[str, Any], path: Path) -> None:
     extras = {
         "answers_fixed": "answers spelt as the reference",
         "forced": "questions with their rationale as chosen",
-        "rationales_refused": "rationales refused because they are not right",
+        "rationales_refused": "rationales refused because they are not right or name no answer",
     }
     if told := [f"{counts[key]} {what}" for key, what in extras.items() if counts[key]]:
         say(", ".join(told))

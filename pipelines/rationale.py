@@ -1,7 +1,9 @@
 """`--force`: where no sample is right, the question's own `rationale` is the chosen side.
 
-It has to be right by the judge that judges the samples. One that names no answer in the form the prompt asks for gets
-the reference answer behind it, in that form; one that names another answer than the reference is refused and counted.
+It has to be right by the judge that judges the samples. One that names no answer gets the reference answer behind it,
+in the form that the prompt version asks for. Where that is not known (`plain`, a prompt of one's own, samples that do
+not say) nothing is put there: a form that was not asked for would teach it. One that names no answer then, or another
+answer than the reference, is refused and counted.
 """
 
 from collections.abc import Mapping
@@ -13,14 +15,16 @@ from pipelines.drawn import brief
 from pipelines.judging import Ask, judge_all
 
 KEY: Final = "rationale"
+_LINE: Final = "{rationale}\nFinal answer: {answer}"
+_THOUGHT: Final = "<think>{rationale}</think>\n\n\\boxed{{{answer}}}"
 _FORMS: Final = {
+    **dict.fromkeys(("en", "en_background", "en_visual", "en_grounded"), _LINE),
     "zh": "{rationale}\n答案: {answer}",
     "en_v2": "{rationale}\nAnswer: \\boxed{{{answer}}}",
     "zh_v2": "{rationale}\n答案：\\boxed{{{answer}}}",
-    "en_r1": "<think>{rationale}</think>\n\n\\boxed{{{answer}}}",
-    "zh_r1": "<think>{rationale}</think>\n\n\\boxed{{{answer}}}",
+    **dict.fromkeys(("en_r1", "zh_r1"), _THOUGHT),
 }
-_PLAIN: Final = "{rationale}\nFinal answer: {answer}"
+"""By prompt version."""
 
 
 def reference_of(row: Mapping[str, Any], ask: Ask) -> dict[str, Any] | None:
@@ -32,8 +36,9 @@ def reference_of(row: Mapping[str, Any], ask: Ask) -> dict[str, Any] | None:
     if not isinstance(rationale, str) or not rationale.strip() or not ask.gold:
         return None
     rationale = rationale.strip()
-    form = _FORMS.get(str(row.get("prompt_version")), _PLAIN)
-    responses = (rationale, form.format(rationale=rationale, answer=ask.gold[0]))
+    responses = [rationale]
+    if form := _FORMS.get(str(row.get("prompt_version"))):
+        responses.append(form.format(rationale=rationale, answer=ask.gold[0]))
     refused = ""
     for response in responses:
         (verdict,) = judge_all([msgspec.structs.replace(ask, response=response, finish_reason="stop")])

@@ -8,6 +8,8 @@ import pytest
 
 from pipelines.canonical import judge_and_fix
 from pipelines.judging import Ask
+from pipelines.prompts import TEMPLATES
+from pipelines.rationale import reference_of
 from tests.support.program import prefdata, read_lines, write_lines
 
 
@@ -128,6 +130,9 @@ def test_pairs_hold_the_edit_and_say_so_and_samples_stay(tmp_path: Path) -> None
         ("zh_v2", "十打十。", "十打十。\n答案：\\boxed{1200}"),
         ("en_r1", "Ten dozen tens.", "<think>Ten dozen tens.</think>\n\n\\boxed{1200}"),
         ("en", "Nine.\nFinal answer: 9", None),
+        ("plain", "Ten dozen tens.\nFinal answer: 1200", "Ten dozen tens.\nFinal answer: 1200"),
+        ("plain", "Ten dozen tens.", None),  # in which form, nobody knows
+        ("own_riddle", "Ten dozen tens.", None),
     ],
 )
 def test_a_rationale_stands_in_where_no_sample_is_right(
@@ -146,6 +151,14 @@ def test_a_rationale_stands_in_where_no_sample_is_right(
     assert read_lines(run(tmp_path)[1] / "pairs.jsonl") == []
 
 
+def test_every_prompt_that_asks_for_a_form_has_it() -> None:
+    ask = Ask("", ("1200",))
+    for version in TEMPLATES:
+        found = reference_of({"rationale": "So.", "prompt_version": version}, ask)
+        assert found is not None
+        assert ("response" in found) == (version != "plain")
+
+
 def test_a_right_sample_makes_the_rationale_unnecessary(tmp_path: Path) -> None:
     rows = [sample(said, rationale="Ten dozen tens.") for said in ("1200", "7")]
     write_lines(tmp_path / "s.jsonl", rows)
@@ -157,7 +170,10 @@ def test_a_right_sample_makes_the_rationale_unnecessary(tmp_path: Path) -> None:
 def test_sampling_takes_both(tmp_path: Path) -> None:
     write_lines(
         tmp_path / "rows.jsonl",
-        [{"question": "a?", "answer": "1200", "rationale": "So."}, {"question": "b?", "answer": "1200"}],
+        [
+            {"question": "a?", "answer": "1200", "rationale": "So.\nFinal answer: 1200"},
+            {"question": "b?", "answer": "1200"},
+        ],
     )
     texts = {
         "a?": ["x\nFinal answer: 7", "y\nFinal answer: 8"],
