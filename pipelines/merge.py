@@ -23,6 +23,11 @@ from prefdata.mixtures import load
 from prefdata.progress import say
 
 _COPY_BYTES = 1 << 20
+_COUNTED = (
+    *("pairs", "format_pairs", "samples", "undecided", "hard", "easy"),  # of cot-pairs, dropout-ntp and eval
+    *("steps", "prm", "orm"),  # of step-scores
+)
+_ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -31,6 +36,8 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
         raise PrefdataError(f"{out}: exists and is not empty; choose another --out-dir.")
     found = sorted(((_shard_of(path, manifest), path, manifest) for path, manifest in map(_read, shards)))
     _check([(shard, path, manifest) for shard, path, manifest in found])
+    for _, path, manifest in found:
+        _check_rows(path, manifest["counts"])
     paths = [path for _, path, _ in found]
     manifests = [manifest for _, _, manifest in found]
     config = manifests[0]["config"] | {"shard": None}
@@ -120,6 +127,33 @@ def _check(found: Sequence[tuple[tuple[int, int], Path, dict[str, Any]]]) -> Non
         raise PrefdataError(
             f"Shard {missing[0]} of {count} is missing ({len(missing)} in all); name all run directories."
         )
+
+
+def _check_rows(path: Path, counts: dict[str, Any]) -> None:
+    """Refuse a shard whose files hold more or fewer rows than its run.json says: the merged counts would be false."""
+    expected = {name: counts[name] for name in _COUNTED if name in counts}
+    expected["dropped"] = sum(counts["dropped"].values())
+    for name, number in expected.items():
+        file = path / f"{name}.jsonl"
+        found = _whole_rows(file) if file.exists() else 0
+        if found != number:
+            raise PrefdataError(
+                f"{file}: {found} whole rows are there, and {path / 'run.json'} says {number}; "
+                "run this shard's command again, which writes its files again."
+            )
+
+
+def _whole_rows(file: Path) -> int:
+    """How many lines of a file are rows with their newline; one that was torn is none."""
+    rows = 0
+    with file.open("rb") as stream:
+        for line in stream:
+            try:
+                _ROW.decode(line)
+            except msgspec.DecodeError:
+                continue
+            rows += line.endswith(b"\n")
+    return rows
 
 
 def _comparable(manifest: dict[str, Any], part: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Shards of one run merge to the bytes of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,42 @@ def test_what_does_not_belong_together_is_refused(folder: Path) -> None:
         assert done.returncode == 2
         assert sentence in done.stderr
         assert not (folder / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("pairs", lambda rows: rows[:-1]),
+        ("samples", lambda rows: [*rows[:-1], rows[-1][:-9]]),
+        ("samples", lambda rows: [*rows[:-1], rows[-1].rstrip()]),
+        ("samples", lambda rows: [b"{]\n", *rows[1:]]),
+        ("undecided", lambda rows: [*rows, rows[0]]),
+        ("format_pairs", None),
+        ("dropped", None),
+    ],
+)
+def test_a_shard_that_lost_rows_is_refused_and_mended_by_its_command(
+    tmp_path: Path, name: str, change: Callable[[list[bytes]], list[bytes]] | None
+) -> None:
+    rows = [{"question": f"What is {n} + 1?", "answer": "3"} for n in range(8)]
+    write_lines(tmp_path / "rows.jsonl", [*rows, {"question": "?", "answer": "3", "image": "no.png"}])
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [f"Final answer: {n}" for n in (3, 4)] + ["Well."]}])
+    shards = [make(tmp_path, "shards", "--shard", f"{index}/2", command="cot-pairs") for index in range(2)]
+    file = shards[1] / f"{name}.jsonl"
+    found = file.read_bytes().splitlines(keepends=True)
+    assert found
+    if change:
+        file.write_bytes(b"".join(change(found)))
+    else:
+        file.unlink()
+    done = prefdata("merge-runs", *shards, "--out-dir", "merged", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{file}: " in done.stderr
+    assert f"says {len(found)}; run this shard's command again" in done.stderr
+    assert not (tmp_path / "merged").exists()
+    make(tmp_path, "shards", "--shard", "1/2", command="cot-pairs")
+    done = prefdata("merge-runs", *shards, "--out-dir", "merged", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_slurm_variables_say_which_shard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
