@@ -97,7 +97,7 @@ class Quantity(msgspec.Struct, frozen=True, gc=False):
     @property
     def step(self) -> Fraction:
         """What one more in its last place would add; 0 for a fraction."""
-        return self.scale / Fraction(10**self.decimals)
+        return self.scale / Fraction(10**self.decimals) if self.decimals else self.scale
 
     def shown(self) -> str:
         """A compact form for people: `3/4`, `12 cm`, `50%`."""
@@ -140,7 +140,8 @@ def quantity(text: str) -> Quantity | None:
         return None
     scale = Fraction(0)
     if not (match["whole"] or match["top"]):
-        scale = Fraction(10) ** int(match["power"] or match["exponent"] or 0)
+        ten = match["power"] or match["exponent"]
+        scale = Fraction(10) ** int(ten) if ten else Fraction(1)
     rest = match["rest"].strip()
     first = rest.split(" ", 1)
     if first[0] in _SCALES:

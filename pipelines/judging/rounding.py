@@ -52,10 +52,12 @@ def is_other_angle(answer: Quantity, reference: Quantity) -> bool:
     """Whether one is the other turned from degrees to radians or back, exactly or to three digits and more."""
     if answer.unit not in _ANGLES or reference.unit not in _ANGLES or answer.percent or reference.percent:
         return False
+    small, large = sorted((abs(answer.value), abs(reference.value)))
+    if not 56 * small < large < 59 * small:
+        return False  # most pairs, without long fractions
     return any(
         abs(one.value - value) <= abs(value) * _FLOAT
         or (digits(one) >= SURE_DIGITS and is_rounding(one, value))
         for one, other in ((answer, reference), (reference, answer))
         for value in (other.value * _DEGREES, other.value / _DEGREES)
-        if value
     )
