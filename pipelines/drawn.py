@@ -2,6 +2,7 @@
 
     {"id", "row", "samples": [{"response", "finish_reason", "seed", "verdict", "fix"?, "by"?}], "by", "reference"?}
 
+People look into these files, and some edit them: a line that a run cannot have written is named, not guessed at.
 Later rounds (`id` with the number of their first sample behind a point) leave out `row`: it is that of the first.
 """
 
@@ -13,6 +14,7 @@ import msgspec
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Fix, Judged
 from pipelines.rundir import RunDir
+from prefdata.errors import PrefdataError
 
 _KEPT = ("outcome", "rule", "extracted", "normalised", "gold", "reason", "answer_type")
 
@@ -37,38 +39,83 @@ def entry(
     return kept
 
 
+class _Sample(msgspec.Struct, gc=False):
+    response: str
+    verdict: Verdict
+    finish_reason: str | None = None
+    seed: int | None = None
+    by: dict[str, Any] | None = None
+    fix: Fix | None = None
+
+
+class _Reference(msgspec.Struct, gc=False):
+    response: str | None = None
+    verdict: Verdict | None = None
+    refused: str = ""
+
+
+class _Line(msgspec.Struct, gc=False):
+    row: dict[str, Any] | None = None
+    samples: list[_Sample] = []
+    by: dict[str, Any] = {}
+    reference: _Reference | None = None
+    judge: str | None = None
+
+
 def drawn(line: dict[str, Any]) -> list[Judged]:
-    """The samples of a line."""
+    """The samples of a line. Raises msgspec.ValidationError where it is none of ours."""
+    found = msgspec.convert(line, _Line)
     return [
         Judged(
-            response=one["response"],
-            verdict=msgspec.convert(one["verdict"], Verdict),
-            finish_reason=one.get("finish_reason") or "stop",
-            seed=one.get("seed"),
-            meta=one.get("by") or line.get("by", {}),
-            fix=msgspec.convert(one["fix"], Fix) if "fix" in one else None,
+            response=one.response,
+            verdict=one.verdict,
+            finish_reason=one.finish_reason or "stop",
+            seed=one.seed,
+            meta=one.by or found.by,
+            fix=one.fix,
         )
-        for one in line.get("samples", ())
+        for one in found.samples
     ]
 
 
 def reference(line: dict[str, Any]) -> Judged | None:
     """The right response that the question brought along, where it was asked for."""
-    found = line.get("reference")
-    if not found or "response" not in found:
+    found = msgspec.convert(line, _Line).reference
+    if found is None or found.response is None or found.verdict is None:
         return None
-    return Judged(
-        response=found["response"], verdict=msgspec.convert(found["verdict"], Verdict), reference=True
+    return Judged(response=found.response, verdict=found.verdict, reference=True)
+
+
+def unusable(run: RunDir, identity: str, why: object) -> PrefdataError:
+    """What is said of a line of the parts that a run cannot have written."""
+    return PrefdataError(
+        f"{run.path / 'parts'}: the line with the id {identity!r} cannot be used ({why}); "
+        "delete that line and run the same command again."
     )
 
 
-def lines_of(run: RunDir, identity: str) -> Iterator[dict[str, Any]]:
-    """The finished rounds of one question, in their order."""
+def kept(run: RunDir, identity: str, *, first: bool = True) -> tuple[dict[str, Any], list[Judged]]:
+    """The line of a finished round, and its samples. first: it is the question's first round, which holds its row.
+
+    Raises PrefdataError where the line is not as a run writes it.
+    """
+    line = next(run.rows([identity]))
+    try:
+        samples = drawn(line)
+    except msgspec.ValidationError as error:
+        raise unusable(run, identity, error) from error
+    if first and line.get("row") is None:
+        raise unusable(run, identity, "it holds no `row`")
+    return line, samples
+
+
+def lines_of(run: RunDir, identity: str) -> Iterator[tuple[dict[str, Any], list[Judged]]]:
+    """The finished rounds of one question with their samples, in their order."""
     drawn_so_far, key = 0, identity
     while not run.owed(key):
-        line = next(run.rows([key]))
-        yield line
-        drawn_so_far += len(line.get("samples", ()))
+        line, samples = kept(run, key, first=key == identity)
+        yield line, samples
+        drawn_so_far += len(samples)
         key = f"{identity}.{drawn_so_far}"
 
 
@@ -76,9 +123,9 @@ def questions(run: RunDir, asked: Sequence[str]) -> Iterator[tuple[dict[str, Any
     """(first line, all samples) of each question that has any, in the order of `asked`."""
     for identity in asked:
         first: dict[str, Any] = {}
-        samples: list[Judged] = []
-        for line in lines_of(run, identity):
+        together: list[Judged] = []
+        for line, samples in lines_of(run, identity):
             first = first or line
-            samples += drawn(line)
+            together += samples
         if first:
-            yield first, samples
+            yield first, together

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from pipelines.drawn import drawn, lines_of
+from pipelines.drawn import lines_of, unusable
 from pipelines.engines.base import Request
 from pipelines.pairing import Judged, distinct, usable
 from pipelines.questions import Asked
@@ -73,9 +73,14 @@ class Rounds:
         with progress("reading samples", total=len(asked), unit="questions") as shown:
             for one in asked:
                 request: Request | None = self.first(one)
-                for line in lines_of(run, one.id) if one.problem is None else ():
-                    assert request is not None
-                    request = self._took(request, drawn(line))
+                for line, samples in lines_of(run, one.id) if one.problem is None else ():
+                    if request is None:
+                        raise unusable(
+                            run, line["id"], "by the rounds before it, its question has enough samples"
+                        )
+                    if not samples:
+                        raise unusable(run, line["id"], "it holds no samples")
+                    request = self._took(request, samples)
                 shown.advance()
 
     def first(self, one: Asked) -> Request:

@@ -15,11 +15,11 @@ question:
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from pipelines.drawn import drawn
+from pipelines.drawn import kept, unusable
 from pipelines.engines.base import Request
 from pipelines.judging.verdict import CUT_OFF
 from pipelines.pairing import Judged
@@ -60,6 +60,19 @@ class Scored(msgspec.Struct, frozen=True):
         return None if self.undecided else 0.0
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counts(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    correct: _Count
+    wrong: _Count
+    undecided: _Count
+
+
+class _Line(msgspec.Struct, gc=False):
+    counts: _Counts
+
+
 def question_of(identity: str) -> str:
     """The question of a request's id."""
     return identity.partition(_SEPARATOR)[0]
@@ -89,7 +102,7 @@ class Walk:
         if not place:
             return self._next(question, responses, 0, 0)
         number, step = map(int, place.split(_SEPARATOR))
-        hopeless = Scored("", **self._line(request.id)["counts"]).score == 0.0
+        hopeless = Scored("", **self._counts(request.id)).score == 0.0
         stop = hopeless and self._plan.early_stop
         return self._next(question, responses, *((number + 1, 0) if stop else (number, step + 1)))
 
@@ -108,9 +121,9 @@ class Walk:
         made = list(self.requests(one))
         if any(self._run.owed(request.key) for request in made):
             return
-        counts = {request.id: self._line(request.id)["counts"] for request in made[1:]}
-        line = self._line(one.id)
-        for number, response in enumerate(responses := drawn(line)):
+        counts = {request.id: self._counts(request.id) for request in made[1:]}
+        line, responses = kept(self._run, one.id)
+        for number, response in enumerate(responses):
             if _repeats(responses, number):
                 yield line, number, response, None
                 continue
@@ -153,10 +166,18 @@ class Walk:
         return None
 
     def _responses(self, question: str) -> list[Judged]:
-        return drawn(self._line(question))
+        return kept(self._run, question)[1]
 
-    def _line(self, identity: str) -> dict[str, Any]:
-        return next(self._run.rows([identity]))
+    def _counts(self, identity: str) -> dict[str, int]:
+        """How the continuations of a step ended. Raises PrefdataError where its line is not as a run writes it."""
+        try:
+            line = msgspec.convert(next(self._run.rows([identity])), _Line)
+        except msgspec.ValidationError as error:
+            raise unusable(self._run, identity, error) from error
+        counts = msgspec.structs.asdict(line.counts)
+        if sum(counts.values()) > self._plan.continuations:
+            raise unusable(self._run, identity, f"more than {self._plan.continuations} continuations")
+        return counts
 
 
 def counted(outcomes: Sequence[str]) -> dict[str, int]:
