@@ -15,12 +15,22 @@ from typing import Any, BinaryIO
 import msgspec
 import xxhash
 
+from pipelines.judging import ANSWER_TYPES
 from pipelines.questions import group_id
 from prefdata.containers import BOM
 from prefdata.errors import EXIT_DATA, NoRows, PrefdataError
 from prefdata.progress import say
 
 _NEEDED = ("question", "response", "answer")
+
+
+class _Optional(msgspec.Struct, gc=False):
+    """What else judging reads of a row, where it is there."""
+
+    answer_type: str | None = None
+    options: list[str] | None = None
+    finish_reason: str | None = None
+    seed: int | None = None
 
 
 class Places:
@@ -113,7 +123,12 @@ def _decoded(file: Path, number: int, line: bytes, *, last: bool) -> dict[str, A
         raise PrefdataError(
             f"{file}:{number}: not a sampled row; `question`, `response` (text) and `answer` are needed."
         )
-    options = row.get("options")
-    if options is not None and not (isinstance(options, list) and all(isinstance(o, str) for o in options)):
-        raise PrefdataError(f"{file}:{number}: `options` is {options!r}; a list of texts is needed.")
+    try:
+        kind = msgspec.convert(row, _Optional).answer_type
+    except msgspec.ValidationError as error:
+        raise PrefdataError(f"{file}:{number}: not a sampled row ({error}).") from error
+    if kind and kind not in ANSWER_TYPES:
+        raise PrefdataError(
+            f"{file}:{number}: answer_type {kind!r} is not known; use one of {', '.join(ANSWER_TYPES)}."
+        )
     return row

@@ -106,8 +106,16 @@ def test_a_file_may_start_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
     [
         ("", "--samples s.jsonl: empty; there is no row in it."),
         ("\n \n", "--samples s.jsonl: empty; there is no row in it."),
-        (json.dumps(rows(1)[0] | {"options": [1, 2]}), "s.jsonl:1: `options` is [1, 2]; a list of texts"),
-        (json.dumps(rows(1)[0] | {"options": "AB"}), "s.jsonl:1: `options` is 'AB'; a list of texts"),
+        *(
+            (json.dumps(rows(1)[0] | {key: value}), f"s.jsonl:1: {said}")
+            for key, value, said in (
+                ("options", [1, 2], "not a sampled row (Expected `str`, got `int` - at `$.options[0]`)"),
+                ("options", "AB", "not a sampled row (Expected `array | null`, got `str` - at `$.options`)"),
+                ("finish_reason", 5, "not a sampled row (Expected `str | null`"),
+                ("seed", "x", "not a sampled row (Expected `int | null`"),
+                ("answer_type", "colour", "answer_type 'colour' is not known; use one of auto,"),
+            )
+        ),
     ],
 )
 def test_what_is_no_file_of_samples_gets_one_sentence(tmp_path: Path, content: str, said: str) -> None:
