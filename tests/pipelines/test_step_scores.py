@@ -182,7 +182,9 @@ def test_shards_merge_to_the_bytes_of_one_run(folder: Path, count: int) -> None:
     assert (merged / "README.md").read_bytes() == (whole / "README.md").read_bytes()
 
 
-def test_what_is_written_may_change_without_asking_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_may_change_without_asking_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = replayed("step-scores", folder, "out", "--prompt-version", "plain")
     assert not (first / "orm.jsonl").exists()
 
