@@ -69,8 +69,8 @@ def command(config: ReportConfig) -> int:
     root = image_root(config.image_root)
     files = [_file(Path(path)) for path in config.paths]
     sources = [source for file in files for source in load(file, root).sources]
-    _refuse_other_files(Path(config.output))
     keep_inputs(Path(config.output), (*files, *(source.annotation for source in sources)))
+    _refuse_other_files(Path(config.output))
     limits = Limits(
         rows=config.rows,
         thumbnails=config.thumbnails,
