@@ -14,13 +14,11 @@ from typing import Any
 
 import msgspec
 
+from pipelines.asking import ask_and_close, fail_unaskable, made_by
 from pipelines.canonical import judge_and_fix
 from pipelines.drawn import drawn, entry
 from pipelines.engines.base import Engine, Reply, Request, Sample
-from pipelines.feed import feed
 from pipelines.judging import Ask
-from pipelines.judging.choice import options_in
-from pipelines.probe import probe
 from pipelines.questions import Asked
 from pipelines.rationale import reference_of
 from pipelines.rounds import Plan, Rounds
@@ -35,13 +33,15 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
+def ask_of(asked: Asked, response: str, finish_reason: str) -> Ask:
+    """What the judge is asked of a response."""
+    question = str(asked.row.get("question_orig", ""))
+    return Ask(response, asked.gold, asked.answer_type, question, asked.options, finish_reason)
+
+
 def judged(asked: Asked, samples: Sequence[Sample], how: Judging, *, first: bool) -> dict[str, Any]:
     """The samples of one question with their verdicts; what needs a worker process is asked side by side."""
-    question = str(asked.row.get("question_orig", ""))
-    options = asked.options or options_in(question)
-    asks = [
-        Ask(one.text, asked.gold, asked.answer_type, question, options, one.finish_reason) for one in samples
-    ]
+    asks = [ask_of(asked, one.text, one.finish_reason) for one in samples]
     entries = [
         entry(one.text, one.finish_reason, one.seed, verdict, fix)
         for one, (verdict, fix) in zip(samples, judge_and_fix(asks, how.fix), strict=True)
@@ -62,9 +62,7 @@ def sample(
     stall_timeout: float | None = None,
 ) -> list[str]:
     """Ask the engine everything the run still owes, judging each reply as it comes; returns the keys of all rounds."""
-    for one in asked:
-        if one.problem is not None and run.owed(one.id):
-            run.fail(one.id, one.row, one.problem)
+    fail_unaskable(run, asked)
     rounds = Rounds(run, asked, plan)
     if rounds.finished < len(asked):
         asyncio.run(_sample(engine, run, asked, model, rounds, how or Judging(), in_flight, stall_timeout))
@@ -83,12 +81,7 @@ async def _sample(
 ) -> None:
     abilities = await engine.start()
     requests = [rounds.first(one) if one.problem is None else None for one in asked]
-    made_by = {
-        "engine": engine.name,
-        "model": model,
-        "model_hash": abilities.model_hash,
-        "template_hash": abilities.template_hash,
-    }
+    maker = made_by(engine, model, abilities)
     by_id = {one.id: one for one in asked}
     counts: Counter[str] = Counter()
     with progress("sampling", total=len(asked), unit="questions") as shown:
@@ -102,27 +95,20 @@ async def _sample(
             else:
                 found = judged(one, reply.samples, how, first=not request.first)
                 line = {"id": request.key} | ({} if request.first else {"row": one.row}) | found
-                run.append(line | {"by": made_by})
+                run.append(line | {"by": maker})
                 counts.update(sample["verdict"]["outcome"] for sample in found["samples"])
                 finished = rounds.take(request, drawn(line))
             shown.advance(int(finished), note=f"{counts['correct']} right, {counts['wrong']} wrong")
 
-        try:
-            await probe(
-                engine,
-                abilities,
-                images=any(request.images for request in requests if request),
-                prefix=False,
-                n=max(request.n for request in requests if request),
-            )
-            await feed(
-                engine,
-                requests,
-                run.owed,
-                handle,
-                in_flight=in_flight,
-                stall_timeout=stall_timeout,
-                follow=rounds.follow,
-            )
-        finally:
-            await engine.close()
+        await ask_and_close(
+            engine,
+            abilities,
+            requests,
+            run.owed,
+            handle,
+            prefix=False,
+            n=max(request.n for request in requests if request),
+            in_flight=in_flight,
+            stall_timeout=stall_timeout,
+            follow=rounds.follow,
+        )

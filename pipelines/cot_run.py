@@ -1,7 +1,6 @@
 """One `cot-pairs` run from its flags: inputs, run directory, sampling or reading, results, mixture entry and card."""
 
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +10,6 @@ import msgspec
 
 from pipelines import correctness, results, samples
 from pipelines.cli.options import flag, given, identity
-from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.feed import shard
 from pipelines.judging import version
@@ -25,7 +23,8 @@ from pipelines.output import (
     write_card,
     write_mixture_entry,
 )
-from pipelines.questions import check_answer_type, judgeable
+from pipelines.places import Places
+from pipelines.questions import check_answer_type, judgeable, rehearse_questions
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.outputs import many
@@ -145,13 +144,11 @@ def _rehearse(config: "Config") -> None:
     _check_inputs(config)
     engine = make_engine(config)
     asked = shard(judgeable(config, Path(config.prompt_path)), *config.shard_of, engine.batch_size)
-    dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
-    requests = [one.request for one in asked if one.problem is None]
     if config.plan.size < config.plan.most:
         say(
             f"questions are asked in rounds of {config.plan.size}: the samples told here are the most there can be"
         )
-    rehearse(engine, requests, None, dropped, config.price_per_mtok)
+    rehearse_questions(engine, asked, config.price_per_mtok)
 
 
 def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
@@ -170,9 +167,9 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
     if config.judge_prompt:
         inputs["judge_prompt"] = Path(config.judge_prompt)
     with RunDir.open(path, settings, inputs) as rundir:
-        places = samples.Places(files)
+        places = Places(files)
         ask_model = config.judge_model and any(map(rundir.owed, places.ids))
-        with model_judge(config) if ask_model else nullcontext() as model:
+        with model_judge(config, settings["judge"]) if ask_model else nullcontext() as model:
             samples.judge_samples(
                 rundir,
                 places,
@@ -180,7 +177,6 @@ def _judge_only(config: "Config", how: results.Pairing) -> _Finished:
                 config.max_lines,
                 config.judging,
                 model,
-                settings["judge"] if config.judge_model else None,
             )
         counts = results.finish(rundir, places.ids, places.ids, how, None)
     root = image_root(config.image_root, files[0], path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipelines.asking import fail_unaskable
 from pipelines.dropout_ntp import Asked, Dropped, Recipe, asked_of, pairs_of, request_of, result_of
 from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
@@ -64,9 +65,7 @@ def run(config: "Config") -> int | None:
         return None
     path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix, config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
-        for one in asked:
-            if one.problem is not None and rundir.owed(one.id):
-                rundir.fail(one.id, one.row, one.problem)
+        fail_unaskable(rundir, asked)
         if any(one.problem is None and rundir.owed(one.id) for one in asked):
             asyncio.run(_generate(engine, rundir, asked, recipe, config))
         ids = [one.id for one in asked]

@@ -33,8 +33,8 @@ class Options(Protocol):
     def judge_prompt(self) -> str: ...
 
 
-def model_judge(options: Options) -> ModelJudge:
-    """The judge that the flags name, not yet started."""
+def model_judge(options: Options, label: str = "") -> ModelJudge:
+    """The judge that the flags name, not yet started; `label` as rows will name it (`judged_by`)."""
     prompt = PROMPT
     if options.judge_prompt:
         try:
@@ -47,7 +47,11 @@ def model_judge(options: Options) -> ModelJudge:
         checkpoint=options.judge_model, engine=options.judge_engine, base_url=options.judge_base_url
     )
     return ModelJudge(
-        make_engine(engine), votes=options.judge_votes, prompt=prompt, in_flight=engine.in_flight
+        make_engine(engine),
+        votes=options.judge_votes,
+        prompt=prompt,
+        in_flight=engine.in_flight,
+        label=label,
     )
 
 

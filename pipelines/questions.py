@@ -7,6 +7,7 @@ may stand in the file twice: it is kept as `source_id`.
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.cli.options import given
-from pipelines.engines.base import Request, Sampling
+from pipelines.dry_run import rehearse
+from pipelines.engines.base import Engine, Request, Sampling
 from pipelines.judging import ANSWER_TYPES
 from pipelines.prompts import TEMPLATES, Template, build, own_template
 from pipelines.rundir import unique_ids
@@ -108,6 +110,12 @@ def judgeable(options: "JudgedOptions", source: Path) -> list[Asked]:
             question = str(one.row["question_orig"])[:60]
             raise PrefdataError(f"{source}: the question {question!r} has no `answer` to judge by.")
     return asked
+
+
+def rehearse_questions(engine: Engine, asked: Sequence[Asked], price: str) -> None:
+    """`--dry-run` of questions."""
+    dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
+    rehearse(engine, [one.request for one in asked if one.problem is None], None, dropped, price)
 
 
 def thinned(rows: Sequence[Any], start: int, most: int | None, seed: int) -> list[Any]:

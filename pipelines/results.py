@@ -6,8 +6,7 @@ The parts are read once, in the order of the questions; each question is paired 
 holds one question and the audit's sample. The files appear together at the end, whole or not at all.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +16,10 @@ from pipelines.drawn import questions, reference
 from pipelines.engines.base import Sampling
 from pipelines.judging.workers import shared
 from pipelines.pairing import Judged, pair
+from pipelines.result_files import Write, result_files
 from pipelines.rows import pair_row, question_row, sample_row
 from pipelines.rundir import RunDir
 from pipelines.tally import Tally
-from prefdata.errors import from_os_error
-from prefdata.jsonl import atomic_writer, encode_row
 from prefdata.progress import progress
 
 METHOD: Final = "correctness"
@@ -47,24 +45,13 @@ def finish(
     for kind in ("symbolic", "regex"):
         shared(kind).close()  # judging is over: their memory is for what follows
     tally = Tally()
-    lengths = dict.fromkeys(_FILES, 0)
-    with ExitStack() as stack, progress("pairing", total=len(asked), unit="questions") as shown:
-        try:
-            streams = {
-                name: stack.enter_context(atomic_writer(run.path / f"{name}.jsonl")) for name in _FILES
-            }
-
-            def write(name: str, row: Mapping[str, Any]) -> None:
-                streams[name].write(encode_row(row))
-                lengths[name] += 1
-
-            for question, samples in questions(run, asked):
-                _write_question(question, samples, how, sampling, write, tally, audit)
-                shown.advance()
-        except OSError as error:
-            if error.filename is None:
-                error.filename = str(run.path)
-            raise from_os_error(error, resumes=True) from error
+    with (
+        result_files(run.path, _FILES) as (write, lengths),
+        progress("pairing", total=len(asked), unit="questions") as shown,
+    ):
+        for question, samples in questions(run, asked):
+            _write_question(question, samples, how, sampling, write, tally, audit)
+            shown.advance()
     counts = tally.counts()
     dropped = run.finish(keys, {"audit.jsonl": audit.rows()}, **lengths, judging=counts)
     return counts | {"dropped": dropped}
@@ -75,7 +62,7 @@ def _write_question(
     samples: Sequence[Judged],
     how: Pairing,
     sampling: Sampling | None,
-    write: Callable[[str, Mapping[str, Any]], None],
+    write: Write,
     tally: Tally,
     audit: Audit,
 ) -> None:

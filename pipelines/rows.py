@@ -20,7 +20,7 @@ from prefdata import __version__
 
 # What the model was asked: whoever trains on a pair has to show the same.
 _PROMPT_KEYS: Final = ("image", "system_prompt", "question")
-_MAKER_KEYS: Final = ("engine", "model", "model_hash", "template_hash", "sampling")
+MAKER_KEYS: Final = ("engine", "model", "model_hash", "template_hash", "sampling")
 
 judge_version = cache(version)
 
@@ -80,7 +80,7 @@ def pair_row(
         # Files sampled elsewhere may hold several models: where the sides differ, each is named.
         **{
             key: one[key] if one[key] == other[key] else {"chosen": one[key], "rejected": other[key]}
-            for key in _MAKER_KEYS
+            for key in MAKER_KEYS
         },
         "seed": {name: side.seed for name, side in sides.items()},
         "finish_reason": {name: side.finish_reason for name, side in sides.items()},
@@ -108,9 +108,9 @@ def question_row(question: dict[str, Any], samples: Sequence[Judged]) -> dict[st
 
 def _maker(one: Judged, sampling: Sampling | None) -> dict[str, Any]:
     if one.reference:
-        return dict.fromkeys(_MAKER_KEYS)
+        return dict.fromkeys(MAKER_KEYS)
     made_by = {"sampling": msgspec.to_builtins(sampling) if sampling is not None else {}} | one.meta
-    return {key: made_by.get(key) for key in _MAKER_KEYS}
+    return {key: made_by.get(key) for key in MAKER_KEYS}
 
 
 def _source(question: dict[str, Any]) -> dict[str, Any]:

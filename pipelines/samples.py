@@ -16,8 +16,9 @@ from pipelines.drawn import entry
 from pipelines.judging import Ask
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Fix
-from pipelines.places import Places as Places
+from pipelines.places import Places
 from pipelines.rationale import reference_of
+from pipelines.rows import MAKER_KEYS
 from pipelines.rundir import RunDir
 from prefdata.errors import PrefdataError
 from prefdata.progress import progress
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _TOGETHER = 64
 """Questions judged at a time: enough to keep the worker processes busy beside one that is stuck, few enough to hold."""
-
-_MAKER_KEYS = ("engine", "model", "model_hash", "template_hash", "sampling")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -51,12 +50,11 @@ def judge_samples(
     max_lines: int | None,
     how: Judging,
     model: "ModelJudge | None" = None,
-    judge: str | None = None,
 ) -> None:
     """Judge every question's rows that the run still owes.
 
     max_lines: about so many rows in all; each question keeps an equal number, so that none loses its samples to the
-    order in which a file happened to be written. judge: what `model` and the rules are called in the rows.
+    order in which a file happened to be written.
     Raises PrefdataError where a file changed since `places` were read; nothing is kept of what was read then.
     """
     most = None if max_lines is None else max(1, max_lines // max(1, len(places.ids)))
@@ -76,7 +74,9 @@ def judge_samples(
                 entries = [_entry(row, *next(verdicts)) for row in rows]
                 reference = reference_of(rows[0], group[0]) if how.force else None
                 line = {"id": identity, "row": _base(rows[0]), "samples": entries}
-                named = ({"reference": reference} if reference else {}) | ({"judge": judge} if judge else {})
+                named = ({"reference": reference} if reference else {}) | (
+                    {"judge": model.label} if model else {}
+                )
                 run.append(line | named)
                 shown.advance()
     places.check(run.manifest["inputs"])
@@ -96,7 +96,7 @@ def _ask(row: dict[str, Any], answer_type: str) -> Ask:
 def _entry(row: dict[str, Any], verdict: Verdict, fix: Fix | None) -> dict[str, Any]:
     found = row.get("meta")
     meta: dict[str, Any] = found if isinstance(found, dict) else {}
-    by = {key: meta[key] for key in _MAKER_KEYS if meta.get(key)}
+    by = {key: meta[key] for key in MAKER_KEYS if meta.get(key)}
     one = entry(row["response"], row.get("finish_reason") or "stop", row.get("seed"), verdict, fix)
     return one | ({"by": by} if by else {})
 

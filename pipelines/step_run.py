@@ -4,27 +4,24 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from pipelines.correctness import Judging, judged
-from pipelines.dry_run import rehearse
+from pipelines.asking import ask_and_close, fail_unaskable, made_by
+from pipelines.correctness import Judging, ask_of, judged
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine, Reply, Request
-from pipelines.feed import feed, shard
-from pipelines.judging import Ask, judge_all, version
-from pipelines.judging.choice import options_in
+from pipelines.feed import shard
+from pipelines.judging import judge_all, version
 from pipelines.output import checkpoint_name, exit_code, pinned, run_path, write_card
-from pipelines.probe import probe
-from pipelines.questions import Asked, judgeable, template_of
+from pipelines.questions import Asked, judgeable, rehearse_questions, template_of
+from pipelines.result_files import result_files
 from pipelines.rundir import RunDir
 from pipelines.step_rows import orm_row, prm_row, steps_row
 from pipelines.step_walk import Walk, counted, question_of
-from prefdata.errors import PrefdataError, from_os_error
-from prefdata.jsonl import atomic_writer, encode_row
+from prefdata.errors import PrefdataError
 from prefdata.progress import progress, say
 
 if TYPE_CHECKING:
@@ -52,9 +49,7 @@ def run(config: "Config") -> int | None:
     if any(one.answer_type == "llm" for one in asked):
         raise PrefdataError(f"{source}: answer_type llm needs a model as judge, which step-scores has not.")
     if config.dry_run:
-        dropped = Counter(one.problem.split(":")[0] for one in asked if one.problem is not None)
-        requests = [one.request for one in asked if one.problem is None]
-        rehearse(engine, requests, None, dropped, config.price_per_mtok)
+        rehearse_questions(engine, asked, config.price_per_mtok)
         return None
     settings, inputs = pinned(config, "step-scores", source)
     settings["judge"] = version()
@@ -90,9 +85,7 @@ def describe(path: Path, settings: Mapping[str, Any], counts: Mapping[str, Any],
 
 
 def _sample(engine: Engine, rundir: RunDir, asked: Sequence[Asked], walk: Walk, config: "Config") -> None:
-    for one in asked:
-        if one.problem is not None and rundir.owed(one.id):
-            rundir.fail(one.id, one.row, one.problem)
+    fail_unaskable(rundir, asked)
     open_ones = sum(one.problem is None and _is_open(rundir, walk, one) for one in asked)
     if open_ones:
         asyncio.run(_ask(engine, rundir, asked, walk, config, finished=len(asked) - open_ones))
@@ -102,12 +95,7 @@ async def _ask(
     engine: Engine, rundir: RunDir, asked: Sequence[Asked], walk: Walk, config: "Config", *, finished: int
 ) -> None:
     abilities = await engine.start()
-    made_by = {
-        "engine": engine.name,
-        "model": checkpoint_name(config.checkpoint),
-        "model_hash": abilities.model_hash,
-        "template_hash": abilities.template_hash,
-    }
+    maker = made_by(engine, checkpoint_name(config.checkpoint), abilities)
     by_id = {one.id: one for one in asked}
     counts: Counter[str] = Counter()
     with progress("scoring steps", total=len(asked), unit="questions") as shown:
@@ -121,7 +109,7 @@ async def _ask(
                 rundir.append(
                     {"id": one.id, "row": one.row}
                     | judged(one, reply.samples, Judging(), first=False)
-                    | {"by": made_by}
+                    | {"by": maker}
                 )
             else:
                 outcomes = _outcomes(one, request, reply)
@@ -130,26 +118,18 @@ async def _ask(
             note = f"{counts['correct']} right, {counts['wrong']} wrong"
             shown.advance(int(walk.after(request) is None), note=note)
 
-        requests = [walk.first(one) if one.problem is None else None for one in asked]
-        try:
-            await probe(
-                engine,
-                abilities,
-                images=any(request.images for request in requests if request),
-                prefix=True,
-                n=max(config.num_return_sequences, config.num_mc_sequences),
-            )
-            await feed(
-                engine,
-                requests,
-                rundir.owed,
-                handle,
-                in_flight=config.in_flight,
-                stall_timeout=config.stall_timeout or None,
-                follow=walk.follow,
-            )
-        finally:
-            await engine.close()
+        await ask_and_close(
+            engine,
+            abilities,
+            [walk.first(one) if one.problem is None else None for one in asked],
+            rundir.owed,
+            handle,
+            prefix=True,
+            n=max(config.num_return_sequences, config.num_mc_sequences),
+            in_flight=config.in_flight,
+            stall_timeout=config.stall_timeout or None,
+            follow=walk.follow,
+        )
 
 
 def _is_open(rundir: RunDir, walk: Walk, one: Asked) -> bool:
@@ -158,12 +138,7 @@ def _is_open(rundir: RunDir, walk: Walk, one: Asked) -> bool:
 
 def _outcomes(one: Asked, request: Request, reply: Reply) -> list[str]:
     """The verdicts on the continuations, each with what it continues."""
-    question = str(one.row.get("question_orig", ""))
-    options = one.options or options_in(question)
-    asks = [
-        Ask(request.prefix + made.text, one.gold, one.answer_type, question, options, made.finish_reason)
-        for made in reply.samples
-    ]
+    asks = [ask_of(one, request.prefix + made.text, made.finish_reason) for made in reply.samples]
     return [verdict.outcome for verdict in judge_all(asks)]
 
 
@@ -175,20 +150,10 @@ def _finish(rundir: RunDir, asked: Sequence[Asked], walk: Walk, config: "Config"
     names = ("steps", "prm", *(("orm",) if config.include_orm_data else ()))
     if not config.include_orm_data:
         (rundir.path / "orm.jsonl").unlink(missing_ok=True)
-    lengths = dict.fromkeys(names, 0)
-    with ExitStack() as stack:
-        try:
-            streams = {
-                name: stack.enter_context(atomic_writer(rundir.path / f"{name}.jsonl")) for name in names
-            }
-            for name, row in _rows(asked, walk, config, counts):
-                if name in streams:
-                    streams[name].write(encode_row(row))
-                    lengths[name] += 1
-        except OSError as error:
-            if error.filename is None:
-                error.filename = str(rundir.path)
-            raise from_os_error(error, resumes=True) from error
+    with result_files(rundir.path, names) as (write, lengths):
+        for name, row in _rows(asked, walk, config, counts):
+            if name in lengths:
+                write(name, row)
     dropped = rundir.finish(keys, {}, **lengths, scoring=dict(counts))
     return {**lengths, "scoring": dict(counts), "dropped": dropped}
 

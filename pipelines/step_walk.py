@@ -97,8 +97,10 @@ class Walk:
         """What follows a request that was asked; None where it was the last one, or has no result."""
         if self._run.owed(request.key):
             return None
+        return self._following(request, self._responses(question_of(request.id)))
+
+    def _following(self, request: Request, responses: Sequence[Judged]) -> Request | None:
         question, _, place = request.id.partition(_SEPARATOR)
-        responses = self._responses(question)
         if not place:
             return self._next(question, responses, 0, 0)
         number, step = map(int, place.split(_SEPARATOR))
@@ -109,9 +111,13 @@ class Walk:
     def requests(self, one: Asked) -> Iterator[Request]:
         """Every request of a question as far as its way is known; the last one may be owed."""
         request: Request | None = self.first(one)
+        responses: Sequence[Judged] | None = None
         while request is not None:
             yield request
-            request = self.after(request)
+            if self._run.owed(request.key):
+                return
+            responses = self._responses(one.id) if responses is None else responses
+            request = self._following(request, responses)
 
     def results(self, one: Asked) -> Iterator[tuple[dict[str, Any], int, Judged, list[Scored] | None]]:
         """(first line, number, response, its steps) of each response of a question whose way was gone to its end.

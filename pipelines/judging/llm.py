@@ -39,7 +39,11 @@ _NEW_TOKENS: Final = 256
 class ModelJudge:
     """A started engine that votes; use it as a context manager."""
 
-    def __init__(self, engine: Engine, *, votes: int, prompt: str = PROMPT, in_flight: int = 64) -> None:
+    def __init__(
+        self, engine: Engine, *, votes: int, prompt: str = PROMPT, in_flight: int = 64, label: str = ""
+    ) -> None:
+        """label: what it and the rules are called in the rows that it judged."""
+        self.label = label
         missing = [field for field in FIELDS[1:] if field not in prompt]
         if missing:
             raise PrefdataError(f"--judge-prompt: {' and '.join(missing)} must stand in it, to be filled in.")

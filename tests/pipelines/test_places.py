@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import samples
+from pipelines import cot_run, samples
 from pipelines.canonical import judge_and_fix
 from pipelines.places import Places
 from tests.support.program import prefdata, read_lines, write_lines
@@ -69,7 +69,7 @@ def test_a_file_that_changes_while_it_is_read_stops_the_run(
             change(file)
         return judge_and_fix(asks, fix, model)
 
-    monkeypatch.setattr(samples, "Places", Disturbed)
+    monkeypatch.setattr(cot_run, "Places", Disturbed)
     monkeypatch.setattr(samples, "judge_and_fix", disturbed)
     done = judged(tmp_path)
     assert done.returncode == 1
@@ -87,7 +87,7 @@ def test_what_is_read_is_what_the_run_names(tmp_path: Path, monkeypatch: pytest.
             swapped(file)  # after its hash was taken
             super().__init__(files)
 
-    monkeypatch.setattr(samples, "Places", Late)
+    monkeypatch.setattr(cot_run, "Places", Late)
     done = judged(tmp_path)
     assert done.returncode == 1
     assert "changed while it was read" in done.stderr
