@@ -19,7 +19,6 @@ import gc
 import importlib.util
 import logging
 import random
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -36,44 +35,31 @@ from pipelines.engines.lmdeploy_settings import (
     image_settings,
     pipeline_arguments,
 )
-from pipelines.engines.orphans import guard_children, release
-from pipelines.engines.rendering import Renderer, load_renderer
-from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.models import model_hash, resolve_model
+from pipelines.engines.orphans import guard_children
+from pipelines.engines.workers import WorkerEngine, stopped
+from prefdata.errors import PrefdataError
+from prefdata.models import model_hash
 from prefdata.progress import log, say
 from prefdata.records import content_id
 
 if TYPE_CHECKING:
     from pipelines.cli.options import EngineOptions
 
-# A terminal's Ctrl-C reaches the workers too; their end may be noticed before the signal is.
-_CTRL_C_SECONDS = 1.0
 _SEED_BITS = 63
 
 
-class LmdeployEngine:
+class LmdeployEngine(WorkerEngine):
     """One LMDeploy pipeline with its workers."""
 
     name = "lmdeploy"
-    batch_size = 1
 
     def __init__(self, options: "EngineOptions") -> None:
         if importlib.util.find_spec("lmdeploy") is None:
             raise ModuleNotFoundError("lmdeploy is not installed", name="lmdeploy")
         refuse_unsupported(options, "pp")
-        self._options = options
-        self._model = resolve_model(options.checkpoint)
+        super().__init__(options)
         self._pipe: Any = None
         self._backend: Backend = "pytorch"
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._renderer: Renderer | None = None
-
-    @property
-    def renderer(self) -> Renderer:
-        """The prompt renderer; loaded by `start`."""
-        if self._renderer is None:
-            self._renderer = load_renderer(self._model, trust_remote_code=self._options.trust_remote_code)
-        return self._renderer
 
     async def start(self) -> Abilities:
         """Load the model."""
@@ -90,12 +76,7 @@ class LmdeployEngine:
             raise PrefdataError(
                 f"{self._options.checkpoint}: LMDeploy does not start ({reason}); see the messages above or add -v."
             ) from error
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            # Stopped while the model was loading: whoever called never got an engine to close.
-            await self.close()
-            raise
+        await self._stop_if_cancelled()
         return Abilities(
             images=hasattr(self._pipe.async_engine, "vl_encoder"),
             prefix=True,
@@ -103,18 +84,6 @@ class LmdeployEngine:
             template_hash=content_id(renderer.template),
             model_hash=model_hash(self._model),
         )
-
-    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
-        """Ask each request of the batch; one that cannot be answered fails alone."""
-        return list(await asyncio.gather(*map(self._answer, batch)))
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of plain text by the model's own tokenizer."""
-        return self.renderer.encode(text)
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
-        return self.renderer.decode(token_ids)
 
     def rendered(self, request: Request) -> str:
         """The prompt text; around an image LMDeploy may write other marks than the template does."""
@@ -130,9 +99,7 @@ class LmdeployEngine:
             pipe.close()
             del pipe
             gc.collect()
-        if self._guard is not None:
-            release(self._guard)
-            self._guard = None
+        self._release_guard()
 
     def _make(self) -> Any:
         import lmdeploy
@@ -175,7 +142,7 @@ class LmdeployEngine:
             prompt_ids, drawn = await asyncio.wrap_future(drawing)
         except RequestError as error:
             if error.code is ErrorCode.ENGINE_UNAVAILABLE:
-                raise await _stopped() from error
+                raise await stopped("LMDeploy") from error
             return Reply(id=request.id, error=_reason(error))
         except (PrefdataError, OSError, ValueError) as error:
             return Reply(id=request.id, error=_reason(error))
@@ -183,7 +150,7 @@ class LmdeployEngine:
         for (ids, reason), seed in zip(drawn, seeds, strict=True):
             if reason not in ("stop", "length"):
                 # A half answer: the workers got the Ctrl-C that is on its way to us, or somebody ended them.
-                raise await _stopped()
+                raise await stopped("LMDeploy")
             text = self.renderer.text_after(prompt_ids, ids)
             if reason == "length":
                 # Half a character, which the length limit cut.
@@ -268,16 +235,6 @@ def _seeds(request: Request) -> list[int | None]:
     if request.seed is None:
         return [random.getrandbits(_SEED_BITS) for _ in range(request.n)]
     return [sample_seed(request, index) for index in range(request.n)]
-
-
-async def _stopped() -> PrefdataError:
-    """The error of an engine that has ended, unless Ctrl-C ended it: then this wait is cancelled instead."""
-    await asyncio.sleep(_CTRL_C_SECONDS)
-    return PrefdataError(
-        "LMDeploy stopped in the middle of the work, its reason stands above; finished work is kept, "
-        "run the same command again to go on.",
-        exit_code=EXIT_DATA,
-    )
 
 
 def _reason(error: BaseException) -> str:

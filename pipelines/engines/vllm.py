@@ -16,19 +16,17 @@ import gc
 import importlib.util
 import inspect
 import itertools
-import subprocess
 import warnings
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
-from pipelines.engines.orphans import guard_children, release
-from pipelines.engines.rendering import Renderer, load_renderer
+from pipelines.engines.orphans import guard_children
 from pipelines.engines.vllm_settings import engine_config, set_environment
-from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.models import model_hash, resolve_model
+from pipelines.engines.workers import WorkerEngine, stopped
+from prefdata.errors import PrefdataError
+from prefdata.models import model_hash
 from prefdata.progress import log
 from prefdata.records import content_id
 
@@ -37,34 +35,21 @@ if TYPE_CHECKING:
 
 # vLLM's own 5 s are too short for a busy machine: it would kill workers that are about to end by themselves.
 _SHUTDOWN_SECONDS = 10.0
-# A terminal's Ctrl-C reaches the workers too; their end may be noticed before the signal is.
-_CTRL_C_SECONDS = 1.0
 
 
-class VllmEngine:
+class VllmEngine(WorkerEngine):
     """One vLLM engine with its workers."""
 
     name = "vllm"
-    batch_size = 1
 
     def __init__(self, options: "EngineOptions") -> None:
         if importlib.util.find_spec("vllm") is None:
             raise ModuleNotFoundError("vllm is not installed", name="vllm")
         refuse_unsupported(options, "dynamic", "vit_batch_size")
-        self._options = options
-        self._model = resolve_model(options.checkpoint)
+        super().__init__(options)
         self._llm: Any = None
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._renderer: Renderer | None = None
         self._seeded = False
         self._numbers = itertools.count()
-
-    @property
-    def renderer(self) -> Renderer:
-        """The prompt renderer; loaded by `start`."""
-        if self._renderer is None:
-            self._renderer = load_renderer(self._model, trust_remote_code=self._options.trust_remote_code)
-        return self._renderer
 
     async def start(self) -> Abilities:
         """Load the model into the workers (10 s for a small model)."""
@@ -82,12 +67,7 @@ class VllmEngine:
                 f"{self._options.checkpoint}: vLLM does not start ({_reason(error)}); "
                 "see the messages above or add -v."
             ) from error
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            # Stopped while the model was loading: whoever called never got an engine to close.
-            await self.close()
-            raise
+        await self._stop_if_cancelled()
         return Abilities(
             images=renderer.takes_images,
             prefix=True,
@@ -95,18 +75,6 @@ class VllmEngine:
             template_hash=content_id(renderer.template),
             model_hash=model_hash(self._model),
         )
-
-    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
-        """Ask each request of the batch; one that cannot be answered fails alone."""
-        return list(await asyncio.gather(*map(self._answer, batch)))
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of plain text by the model's own tokenizer."""
-        return self.renderer.encode(text)
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
-        return self.renderer.decode(token_ids)
 
     def rendered(self, request: Request) -> str:
         """The prompt text exactly as it is sent."""
@@ -121,9 +89,7 @@ class VllmEngine:
             # vLLM shuts down once more when collected; at the interpreter's end that fails with a traceback.
             del llm
             gc.collect()
-        if self._guard is not None:
-            release(self._guard)
-            self._guard = None
+        self._release_guard()
 
     def _make(self) -> Any:
         from vllm.platforms import current_platform
@@ -146,14 +112,14 @@ class VllmEngine:
                 seeds = [None] * request.n
                 outputs = [await self._ask(request, prompt, request.n, None)]
         except EngineDeadError as error:
-            raise await _stopped() from error
+            raise await stopped("vLLM") from error
         except (PrefdataError, OSError, ValueError, VLLMClientError, EngineGenerateError) as error:
             return Reply(id=request.id, error=_reason(error))
         completions = [completion for output in outputs for completion in output.outputs]
         reasons = {completion.finish_reason for completion in completions}
         if "abort" in reasons:
             # A half answer: the workers got the Ctrl-C that is on its way to us, or somebody ended them.
-            raise await _stopped()
+            raise await stopped("vLLM")
         if not reasons <= {"stop", "length"}:
             return Reply(id=request.id, error=f"vLLM ended an answer with {sorted(map(str, reasons))}")
         samples = tuple(
@@ -208,16 +174,6 @@ class VllmEngine:
             output.num_cached_tokens,
         )
         return output
-
-
-async def _stopped() -> PrefdataError:
-    """The error of an engine that has ended, unless Ctrl-C ended it: then this wait is cancelled instead."""
-    await asyncio.sleep(_CTRL_C_SECONDS)
-    return PrefdataError(
-        "vLLM stopped in the middle of the work, its reason stands above; finished work is kept, "
-        "run the same command again to go on.",
-        exit_code=EXIT_DATA,
-    )
 
 
 def _reason(error: BaseException) -> str:
