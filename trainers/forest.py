@@ -5,7 +5,7 @@ plain form with one padded sequence per branch; both come out as the same `Row`,
 forward is common and the two can be compared.
 
 The decision to question: a branch's last token is left out of the input. Nothing is predicted from it, and leaving
-it out saves one position per answer.
+it out saves one position per answer. Where a score is read there, the branch says so (`Branch.whole`).
 """
 
 from collections.abc import Callable, Sequence
@@ -49,10 +49,10 @@ def pack(trees: Sequence[Tree], pixels: PixelLoader) -> Row:
         segments.append((number, trunk_start, trunk, 1))
         scored.tree(tree)
         for branch in tree.branches:
-            start, length = len(ids), len(branch.ids) - 1
+            start, length = len(ids), len(branch.inputs)
             if length:
                 segments.append((number, start, length, 0))
-            ids += branch.ids[:-1]
+            ids += branch.inputs
             positions += range(trunk, trunk + length)
             scored.branch(branch.ids, branch.supervised, first=trunk_start + trunk - 1, rest=start)
     forward = {
@@ -68,7 +68,7 @@ def pack(trees: Sequence[Tree], pixels: PixelLoader) -> Row:
 def pad(trees: Sequence[Tree], pixels: PixelLoader, pad_id: int) -> Row:
     """The plain form: one right-padded sequence per branch, an ordinary mask made from lengths."""
     sequences = [(tree, branch) for tree in trees for branch in tree.branches]
-    width = max(len(tree.trunk) + len(branch.ids) - 1 for tree, branch in sequences)
+    width = max(len(tree.trunk) + len(branch.inputs) for tree, branch in sequences)
     ids = torch.full((len(sequences), width), pad_id)
     mask = torch.zeros(len(sequences), width, dtype=torch.long)
     scored = _Scored()
@@ -76,7 +76,7 @@ def pad(trees: Sequence[Tree], pixels: PixelLoader, pad_id: int) -> Row:
     for tree in trees:
         scored.tree(tree)
         for branch in tree.branches:
-            whole = [*tree.trunk, *branch.ids[:-1]]
+            whole = [*tree.trunk, *branch.inputs]
             ids[row, : len(whole)] = torch.tensor(whole)
             mask[row, : len(whole)] = 1
             start = row * width + len(tree.trunk)

@@ -24,6 +24,13 @@ class Branch:
     supervised: tuple[bool, ...]
     liked: bool = True
     """Whether its tokens take part in the generation loss (chosen answers, conversations)."""
+    whole: bool = False
+    """Whether its last token is input, too: a reward model scores there, log-probabilities need nothing from it."""
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The tokens that go into the model."""
+        return self.ids if self.whole else self.ids[:-1]
 
     @property
     def scored(self) -> int:
@@ -51,12 +58,12 @@ class Tree:
     @property
     def shared_tokens(self) -> int:
         """Input tokens when the trunk runs once."""
-        return len(self.trunk) + sum(len(branch.ids) - 1 for branch in self.branches)
+        return len(self.trunk) + sum(len(branch.inputs) for branch in self.branches)
 
     @property
     def plain_tokens(self) -> int:
         """Input tokens when every branch has its own copy of the trunk."""
-        return sum(len(self.trunk) + len(branch.ids) - 1 for branch in self.branches)
+        return sum(len(self.trunk) + len(branch.inputs) for branch in self.branches)
 
     @property
     def longest(self) -> int:
