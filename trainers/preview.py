@@ -1,0 +1,55 @@
+"""What a person is told before step 1: the plan in words and the loss that step 1 must have.
+
+Where it stands: between the reference and the loop in `run.py`.
+"""
+
+import math
+from typing import Any
+
+from prefdata.progress import say
+from trainers.config import TrainConfig
+
+
+def expected_first_loss(
+    config: TrainConfig, step: Any, trees: list[Any], known: dict[str, Any]
+) -> float | None:
+    """The loss of step 1, where the policy is the reference: ln 2 for dpo, 1.2 ln 2 + NLL for mpo's weights."""
+    if config.stage == "sft":
+        return None
+    if config.stage == "dpo":
+        return math.log(2)
+    liked = 0.0
+    for number in step.trees:
+        tree = trees[number]
+        liked += sum(
+            logp for logp, branch in zip(known[tree.key], tree.branches, strict=True) if branch.liked
+        )
+    ln2 = math.log(2)
+    first: float = (
+        config.dpo_weight * ln2 + config.bco_weight * 2 * ln2 - config.sft_weight * liked / step.tokens
+    )
+    return first
+
+
+def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: float | None) -> None:
+    """The plan in words, before step 1."""
+    trees = grown.trees
+    shared, plain = sum(t.shared_tokens for t in trees), sum(t.plain_tokens for t in trees)
+    saved = f"{1 - shared / plain:.0%} of {plain} tokens not run twice" if share else "shared trunks off"
+    say(
+        f"plan: {len(trees)} rows ({len(grown.skipped)} left out), {sum(len(t.images) for t in trees)} images, "
+        f"{shared if share else plain} tokens per pass ({saved}), {sum(t.liked_tokens for t in trees)} supervised"
+    )
+    pairs = f"{config.batch_size} {'conversations' if config.stage == 'sft' else 'pairs'}"
+    say(f"plan: {len(todo.steps)} steps of {pairs}, {todo.rows_per_step} packed rows per step and process")
+    drawn = len(grown.order(config.seed, 0))
+    if drawn != len(trees):
+        say(f"plan: {drawn} rows per epoch, as the mixture asks (`prefdata mix plan` shows them by source)")
+    for reason in grown.skipped[:5]:
+        say(f"left out: {reason}")
+    if grown.ends_added:
+        say(
+            f"note: the chat template writes no end-of-turn token; it was added to {grown.ends_added} answers"
+        )
+    if expected is not None:
+        say(f"plan: expected first loss {expected:.4f}")

@@ -1,0 +1,84 @@
+"""Settings for the libraries underneath: Trainer's arguments, the compute type, DeepSpeed's JSON.
+
+Where it stands: `run.py` asks once, before any weight is read. The decision to question: shipped DeepSpeed files hold
+no optimizer block. Trainer builds the optimiser from our flags; a second description of it could only disagree.
+"""
+
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from prefdata.errors import PrefdataError
+from trainers.config import TrainConfig
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def compute_dtype(config: TrainConfig) -> torch.dtype:
+    """bf16 on a GPU, fp32 on a CPU, unless told otherwise."""
+    if config.dtype == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return DTYPES[config.dtype]
+
+
+def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
+    """Trainer's settings. Creating them also starts the process group."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(output),
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=todo.rows_per_step,
+        max_steps=len(todo.steps),
+        learning_rate=config.learning_rate,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(config.schedule, config.schedule),
+        warmup_steps=math.ceil(config.warmup * len(todo.steps)),
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        optim="adamw_torch",
+        seed=config.seed,
+        bf16=compute_dtype(config) is torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        deepspeed=deepspeed_config(config.deepspeed),
+        gradient_checkpointing=config.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
+        logging_steps=1,
+        save_strategy="steps" if config.save_steps else "no",
+        save_steps=config.save_steps or 500,
+        save_total_limit=config.save_total,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        report_to=[],
+    )
+
+
+def deepspeed_config(name: str) -> dict[str, Any] | None:
+    """The DeepSpeed settings behind a name in `zero/`, or in a file of the user's."""
+    if name == "none":
+        return None
+    shipped = files("trainers") / "zero" / f"{name}.json"
+    text = shipped.read_bytes() if shipped.is_file() else _read_user_file(name)
+    try:
+        settings: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise PrefdataError(f"--deepspeed {name}: not a JSON object ({error}).") from error
+    import deepspeed
+
+    # The shared-memory collective is compiled at start; gloo does the same without a compiler.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return settings
+
+
+def _read_user_file(name: str) -> bytes:
+    path = Path(name)
+    if not path.is_file():
+        raise PrefdataError(
+            f"--deepspeed {name}: neither zero1 nor none nor a file; name a DeepSpeed JSON file."
+        )
+    return path.read_bytes()
