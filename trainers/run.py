@@ -34,6 +34,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         check,
         export,
         families,
+        objective,
         pixels,
         plan,
         reference,
@@ -96,10 +97,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         describe(config, grown, todo, maker.share, expected)
     if config.lora_rank:
         model = adapters.add_lora(model, config)
-    log = steplog.StepLog(
-        output / "train_log.jsonl", config.stage, len(todo.steps), expected, writes=rank == 0
-    )
-    loop = trainer.ForestTrainer(config, todo, grown.trees, known, maker, head, log, model=model, args=args)
+    log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
+    goal = objective.make_objective(config)
+    loop = trainer.ForestTrainer(goal, todo, grown.trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:

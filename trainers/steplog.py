@@ -16,20 +16,12 @@ from prefdata.jsonl import encode_row, read_lines, write_jsonl
 from prefdata.progress import Progress, say
 from trainers.plan import Step
 
-SUMS = (
-    "loss", "nll", "liked_tokens", "dpo", "bco", "reward_chosen", "reward_rejected",
-    "wins", "ties", "logp_rejected", "rejected_tokens",
-)  # fmt: skip
-"""What a row sums, in this order; `loss` is already divided."""
-
 
 class StepLog:
     """Writes the log of one process; only the first writes files."""
 
-    def __init__(
-        self, path: Path, stage: str, steps: int, expected_first: float | None, *, writes: bool
-    ) -> None:
-        self.path, self.stage, self.expected = path, stage, expected_first
+    def __init__(self, path: Path, steps: int, expected_first: float | None, *, writes: bool) -> None:
+        self.path, self.expected = path, expected_first
         self.writes = writes
         self.first_loss = self.last_loss = math.nan
         self._line: dict[str, Any] = {}
@@ -53,29 +45,15 @@ class StepLog:
         if self.writes:
             write_jsonl(self.path, lines)
 
-    def step(self, number: int, step: Step, sums: dict[str, float], shift: float, rate: float) -> None:
-        """Make the step's line; `write` completes it."""
-        line: dict[str, Any] = {"step": number, "loss": sums["loss"]}
-        line["loss_sft"] = sums["nll"] / max(1.0, sums["liked_tokens"])
-        if self.stage != "sft":
-            pairs = max(1, step.pairs)
-            line["loss_dpo"] = sums["dpo"] / pairs
-            if self.stage == "mpo":
-                line["loss_bco"] = sums["bco"] / pairs
-                line["delta"] = shift
-            line["reward_chosen"] = sums["reward_chosen"] / pairs
-            line["reward_rejected"] = sums["reward_rejected"] / pairs
-            line["margin"] = line["reward_chosen"] - line["reward_rejected"]
-            line["accuracy"] = sums["wins"] / pairs
-            line["ties"] = sums["ties"] / pairs
-            line["logp_chosen"] = -line["loss_sft"]
-            line["logp_rejected"] = sums["logp_rejected"] / max(1.0, sums["rejected_tokens"])
-        line |= {"learning_rate": rate, "pairs": step.pairs, "tokens": step.tokens}
-        self._line = line
+    def step(self, number: int, step: Step, values: dict[str, float], rate: float) -> None:
+        """Make the step's line of the objective's numbers; `write` completes it."""
+        self._line = {
+            "step": number, **values, "learning_rate": rate, "pairs": step.pairs, "tokens": step.tokens,
+        }  # fmt: skip
         if math.isnan(self.first_loss):
-            self.first_loss = sums["loss"]
+            self.first_loss = values["loss"]
             self._compare_first()
-        self.last_loss = sums["loss"]
+        self.last_loss = values["loss"]
 
     def write(self, grad_norm: float) -> None:
         """Write the line and move the bar."""

@@ -20,18 +20,14 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
-from trainers import losses
 from trainers.claim import STATE_FILE
-from trainers.config import TrainConfig
-from trainers.logprobs import AnswerHead, branch_sums, token_logps
-from trainers.plan import Plan, PlannedRow, Step
+from trainers.logprobs import AnswerHead
+from trainers.objective import Objective
+from trainers.plan import Plan, PlannedRow
 from trainers.reference import Reference
 from trainers.rows import RowMaker
-from trainers.steplog import SUMS, StepLog
+from trainers.steplog import StepLog
 from trainers.trees import Tree
-
-TIE = 1e-4
-"""Margins up to this are ties: rounding alone makes them, and at step 1 they are all there is."""
 
 
 class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
@@ -65,7 +61,7 @@ class ForestTrainer(Trainer):
 
     def __init__(
         self,
-        config: TrainConfig,
+        objective: Objective,
         plan: Plan,
         trees: list[Tree],
         reference: Reference,
@@ -76,12 +72,10 @@ class ForestTrainer(Trainer):
     ) -> None:
         self.rows = PlannedRows(plan, trees, reference, maker)
         super().__init__(train_dataset=self.rows, **kwargs)
-        self.config, self.plan, self.maker, self.head, self.steps = config, plan, maker, head, steps
+        self.objective: Objective = objective
+        self.plan, self.maker, self.head, self.steps = plan, maker, head, steps
         self.fingerprint = plan.fingerprint(trees)
-        self.shift = losses.RewardShift(
-            config.bco_delta if config.stage == "mpo" else "none", config.bco_decay
-        )
-        self._sums = torch.zeros(len(SUMS), dtype=torch.float64)
+        self._sums = torch.zeros(len(objective.sums), dtype=torch.float64)
         self._rate = 0.0
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
@@ -104,63 +98,33 @@ class ForestTrainer(Trainer):
     ) -> torch.Tensor:
         """One row's share of the step's loss."""
         row, step, planned = inputs["row"], inputs["step"], inputs["planned"]
-        tokens = token_logps(model, self.head, row)
-        share, sums = self.loss_of(tokens, inputs["reference"], row, step)
-        values = sums.tolist()
-        if not all(math.isfinite(value) for value in values):
+        values = self.objective.forward(model, self.head, row)
+        share, sums = self.objective.share(values, inputs["reference"], row, step)
+        found = sums.tolist()
+        if not all(math.isfinite(value) for value in found):
             places = ", ".join(tree.place for tree in row["trees"][:8])
             raise PrefdataError(
-                f"Step {self.state.global_step + 1}: the loss is not a finite number ({values[0]}) in the rows "
+                f"Step {self.state.global_step + 1}: the loss is not a finite number ({found[0]}) in the rows "
                 f"{places}; lower --learning-rate, or look at these rows.",
                 exit_code=EXIT_DATA,
             )
         if planned.weight:
-            self._sums += torch.tensor(values, dtype=torch.float64)
+            self._sums += torch.tensor(found, dtype=torch.float64)
             self._rate = self._get_learning_rate()
         scaled: torch.Tensor = share * planned.weight * self.maker.processes
         return scaled
 
-    def loss_of(
-        self, tokens: torch.Tensor, reference: torch.Tensor, row: Any, step: Step
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(the row's part of the step's loss, sums for the log in the order of SUMS) from token log-probabilities."""
-        config = self.config
-        liked = row["liked"][row["branch"]]
-        nll = (losses.sft(tokens) * liked).sum()
-        zero = tokens.new_zeros(())
-        if config.stage == "sft":
-            share = nll / step.tokens
-            parts = [share, nll, liked.sum(), *[zero] * (len(SUMS) - 3)]
-            return share, torch.stack([part.detach().double() for part in parts])
-        logps = branch_sums(tokens, row)
-        rewards = losses.reward(logps, reference, config.beta)[row["pairs"]]
-        chosen, rejected = rewards[:, 0], rewards[:, 1]
-        preference = losses.dpo(chosen, rejected, config.label_smoothing).sum()
-        quality = losses.bco(chosen, rejected, self.shift.value).sum()
-        if config.stage == "dpo":
-            share = preference / step.pairs
-        else:
-            weighted = config.dpo_weight * preference + config.bco_weight * quality
-            share = weighted / step.pairs + config.sft_weight * nll / step.tokens
-        worse = row["pairs"][:, 1]
-        parts = [
-            share, nll, liked.sum(), preference, quality, chosen.sum(), rejected.sum(),
-            (chosen - rejected > TIE).sum(), ((chosen - rejected).abs() <= TIE).sum(), logps[worse].sum(),
-            torch.isin(row["branch"], worse).sum(),
-        ]  # fmt: skip
-        return share, torch.stack([part.detach().double() for part in parts])
-
     def end_step(self) -> None:
-        """Sum the step over processes, move the reward shift, write the log line's first half."""
+        """Sum the step over processes, write the log line's first half, move what moves once per step."""
         if self.maker.processes > 1:
             held = self._sums.to(self.maker.device) if torch.cuda.is_available() else self._sums
             torch.distributed.all_reduce(held)
             self._sums = held.cpu()
-        sums = dict(zip(SUMS, self._sums.tolist(), strict=True))
+        sums = dict(zip(self.objective.sums, self._sums.tolist(), strict=True))
         self._sums.zero_()
         step = self.plan.steps[self.state.global_step - 1]
-        self.steps.step(self.state.global_step, step, sums, self.shift.value, self._rate)
-        self.shift.update(sums["reward_chosen"] + sums["reward_rejected"], 2 * step.pairs)
+        self.steps.step(self.state.global_step, step, self.objective.line(step, sums), self._rate)
+        self.objective.end_step(step, sums)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete and write the step's line; Trainer knows the gradient norm only here."""
@@ -171,7 +135,7 @@ class ForestTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
             folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            write_json(folder / STATE_FILE, {"plan": self.fingerprint, "reward_shift": self.shift.state()})
+            write_json(folder / STATE_FILE, {"plan": self.fingerprint, "objective": self.objective.state()})
 
     def restore(self, state: dict[str, Any], place: Path) -> None:
         """Take over what a checkpoint holds of ours; another plan (the same settings, but other rows) is refused."""
@@ -180,7 +144,7 @@ class ForestTrainer(Trainer):
                 f"{place}: this checkpoint was made with other rows or another number of processes; give the same data "
                 "to as many processes, or choose another --output-dir."
             )
-        self.shift.load(state["reward_shift"])
+        self.objective.load(state["objective"])
         say(f"resume: from {place}")
 
 

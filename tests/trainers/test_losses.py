@@ -10,8 +10,8 @@ import torch
 
 from tests.support.forests import config, grow
 from trainers import losses
+from trainers.objective import make_objective
 from trainers.plan import Step
-from trainers.trainer import ForestTrainer
 
 CHOSEN = [0.3, -1.2, 0.0, 4.0]
 REJECTED = [-0.1, 0.7, 0.0, -3.0]
@@ -71,14 +71,13 @@ def test_reward_shift_goes_on_from_a_checkpoint() -> None:
 
 
 def row_loss(grove: Any, settings: Any, reference: torch.Tensor) -> torch.Tensor:
-    """The trainer's loss of all trees as one step, without a Trainer around it."""
+    """The loss of all trees as one step."""
     from trainers.logprobs import token_logps
 
     step = Step(rows=(), pairs=len(grove.trees), tokens=sum(tree.liked_tokens for tree in grove.trees))
-    bare = ForestTrainer.__new__(ForestTrainer)
-    bare.config, bare.shift = settings, losses.RewardShift("none")
     row = grove.maker.make(grove.trees)
-    return bare.loss_of(token_logps(grove.model, grove.head, row), reference, row, step)[0]
+    tokens = token_logps(grove.model, grove.head, row)
+    return make_objective(settings).share(tokens, reference, row, step)[0]
 
 
 def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Pat
     expected.backward()
 
     perturb(grove.model)
-    found = row_loss(grove, config(models["llama"], path), reference)
+    found = row_loss(grove, config(models["llama"], path, bco_delta="none"), reference)
     found.backward()
 
     ours = {name: p.grad for name, p in grove.model.named_parameters()}

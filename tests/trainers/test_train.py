@@ -267,10 +267,10 @@ def test_srun_makes_one_run_of_its_tasks(models: dict[str, Path], text_pairs: Pa
 def test_not_a_number_stops_with_the_rows_named(
     models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainers import trainer
+    from trainers import objective
     from trainers.logprobs import token_logps
 
-    monkeypatch.setattr(trainer, "token_logps", lambda *args: token_logps(*args) * float("nan"))
+    monkeypatch.setattr(objective, "token_logps", lambda *args: token_logps(*args) * float("nan"))
     with pytest.raises(PrefdataError, match=r"Step 1: the loss is not a finite number .*pairs\.jsonl:\d+"):
         train(model=models["llama"], data=text_pairs, output=tmp_path / "out", max_steps=1)
     assert not (tmp_path / "out" / "model.safetensors").exists()
