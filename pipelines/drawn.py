@@ -13,8 +13,7 @@ import msgspec
 
 from pipelines.judging.verdict import Verdict
 from pipelines.pairing import Fix, Judged
-from pipelines.rundir import RunDir
-from prefdata.errors import PrefdataError
+from pipelines.rundir import RunDir, unusable
 
 _KEPT = ("outcome", "rule", "extracted", "normalised", "gold", "reason", "answer_type")
 
@@ -84,14 +83,6 @@ def reference(line: dict[str, Any]) -> Judged | None:
     if found is None or found.response is None or found.verdict is None:
         return None
     return Judged(response=found.response, verdict=found.verdict, reference=True)
-
-
-def unusable(run: RunDir, identity: str, why: object) -> PrefdataError:
-    """What is said of a line of the parts that a run cannot have written."""
-    return PrefdataError(
-        f"{run.path / 'parts'}: the line with the id {identity!r} cannot be used ({why}); "
-        "delete that line and run the same command again."
-    )
 
 
 def kept(run: RunDir, identity: str, *, first: bool = True) -> tuple[dict[str, Any], list[Judged]]:

@@ -15,7 +15,7 @@ import msgspec
 
 from pipelines.choices import SplitUnit
 from pipelines.engines.base import Abilities, Engine, Reply, Request, Sample, Sampling
-from pipelines.filters import comments_on_itself, sameness
+from pipelines.filters import Keep, reason_against
 from pipelines.imageless import without_images
 from pipelines.questions import image_files, source_id
 from pipelines.rundir import unique_ids
@@ -29,7 +29,10 @@ METHOD = "dropout-ntp"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How the pairs are made. The switches `keep_...` turn a filter off."""
+    """How the pairs are made.
+
+    keep_uncut: rows whose answer cannot be cut are answered anew instead of being dropped.
+    """
 
     model: str
     engine: str
@@ -39,9 +42,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     start_ratio: float = 0.5
     split_unit: SplitUnit = "token"
     keep_image: bool = False
-    keep_truncated: bool = False
-    keep_same: bool = False
-    keep_commentary: bool = False
+    keep_uncut: bool = False
+    keep: Keep = Keep()
     image_root: Path | None = None
 
     @property
@@ -99,7 +101,7 @@ class Dropped(Exception):
 def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
     """What the engine is asked for one row. Raises Dropped."""
     prefix = prefix_of(asked.chosen, recipe.start_ratio, recipe.split_unit, engine.encode, engine.decode)
-    if not prefix and recipe.start_ratio > 0:
+    if not prefix and recipe.start_ratio > 0 and not recipe.keep_uncut:
         raise Dropped("empty prefix")
     messages: tuple[Message, ...]
     if recipe.keep_image:
@@ -124,8 +126,7 @@ def request_of(asked: Asked, recipe: Recipe, engine: Engine) -> Request:
 def result_of(
     asked: Asked, request: Request, reply: Reply, recipe: Recipe, abilities: Abilities
 ) -> dict[str, Any]:
-    """The complete result of one row for the run directory: `pairs` and `dropped`."""
-    original = asked.chosen[len(request.prefix) :]
+    """The complete result of one row for the run directory (`dropout_parts.py`)."""
     pairs, dropped = [], []
     seen: set[str] = set()
     for index, sample in enumerate(reply.samples):
@@ -133,33 +134,23 @@ def result_of(
             "rejected": request.prefix + sample.text,
             "meta": _provenance(asked, request, sample, index, recipe, abilities),
         }
-        reason = "duplicate sample" if sample.text in seen else _reason(sample, original, recipe)
+        if sample.text in seen:
+            reason: str | None = "duplicate sample"
+        else:
+            reason = reason_against(sample, request.prefix, asked.chosen, recipe.keep)
         seen.add(sample.text)
         if reason is None:
             pairs.append(row)
         else:
             dropped.append({"reason": reason, "row": row})
-    return {"id": asked.id, "pairs": pairs, "dropped": dropped}
+    tokens = {"prompt": reply.prompt_tokens, "generated": reply.tokens}
+    return {"id": asked.id, "tokens": tokens, "pairs": pairs, "dropped": dropped}
 
 
 def pairs_of(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The pairs in the order of the results."""
     for result in results:
         yield from result.get("pairs", ())
-
-
-def _reason(sample: Sample, original: str, recipe: Recipe) -> str | None:
-    if sample.finish_reason == "length" and not recipe.keep_truncated:
-        return "length limit hit"
-    if not sample.text.strip():
-        return "empty continuation"
-    if "\ufffd" in sample.text:
-        return "broken character"
-    if not recipe.keep_same and (same := sameness(sample.text, original)):
-        return f"{same} continuation"
-    if not recipe.keep_commentary and comments_on_itself(sample.text):
-        return "self-commentary"
-    return None
 
 
 def _provenance(

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ import msgspec
 
 from pipelines.asking import fail_unaskable
 from pipelines.dropout_ntp import Asked, Dropped, Recipe, asked_of, pairs_of, request_of, result_of
+from pipelines.dropout_parts import Tokens, tokens_kept
 from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
+from pipelines.filters import Keep
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -27,7 +30,8 @@ from pipelines.output import (
 from pipelines.probe import probe
 from pipelines.questions import thinned
 from pipelines.rundir import RunDir
-from prefdata.progress import progress, say
+from prefdata.outputs import many
+from prefdata.progress import Progress, progress, say
 from prefdata.readers import read_rows
 
 if TYPE_CHECKING:
@@ -52,9 +56,14 @@ def run(config: "Config") -> int | None:
         start_ratio=config.start_ratio,
         split_unit=config.split_unit,
         keep_image=config.keep_image,
-        keep_truncated=config.keep_truncated,
-        keep_same=config.keep_same,
-        keep_commentary=config.keep_commentary,
+        keep_uncut=config.keep_empty_prefix,
+        keep=Keep(
+            truncated=config.keep_truncated,
+            same=config.keep_same,
+            commentary=config.keep_commentary,
+            language=config.keep_language,
+            repetition=config.keep_repetition,
+        ),
         image_root=Path(config.image_root) if config.image_root else None,
     )
     rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
@@ -66,15 +75,26 @@ def run(config: "Config") -> int | None:
     path = run_path(config.out_dir, config.checkpoint, source, recipe.suffix, config.shard_of)
     with RunDir.open(path, settings, inputs) as rundir:
         fail_unaskable(rundir, asked)
+        tokens = tokens_kept(rundir, {one.id: (one.row, one.chosen) for one in asked}, recipe.n)
+        speed = ""
         if any(one.problem is None and rundir.owed(one.id) for one in asked):
-            asyncio.run(_generate(engine, rundir, asked, recipe, config))
+            spent, rate = asyncio.run(_generate(engine, rundir, asked, recipe, config))
+            tokens.add(spent)
+            speed = f" ({rate:.0f} tokens/s)"
         ids = [one.id for one in asked]
-        dropped = rundir.finish(ids, {"pairs.jsonl": pairs_of(rundir.rows(ids))}, rows=len(asked))
+        dropped = rundir.finish(
+            ids,
+            {"pairs.jsonl": pairs_of(rundir.rows(ids))},
+            rows=len(asked),
+            tokens={"prompt": tokens.prompt, "generated": tokens.generated},
+        )
         pairs = rundir.manifest["counts"]["pairs"]
         root = image_root(config.image_root, source, path)
         describe(path, settings, rundir.manifest["counts"], root, path.name)
     reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items()) or "none"
-    say(f"{len(asked)} rows: {pairs} pairs kept; dropped: {reasons}")
+    say(f"{many(len(asked), 'row')}: {many(pairs, 'pair')} kept; dropped: {reasons}")
+    if tokens.generated and pairs:
+        say(f"{tokens.generated} tokens generated{speed}, {tokens.generated / pairs:.0f} for each pair kept")
     trainable = f"   to train on them: --data {path / 'meta.json'}" if (path / "meta.json").exists() else ""
     say(f"pairs: {path / 'pairs.jsonl'}{trainable}")
     code = exit_code(rundir, asked=len(asked), pairs=pairs)
@@ -109,36 +129,57 @@ def describe(
     write_card(run, WHAT.format(image=image), ordered, settings, CAVEATS, name)
 
 
+class _Watched:
+    """What a start of the run has done so far, shown beside the bar."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self.pairs = self.dropped = 0
+        self.tokens = Tokens()
+        self._began = time.monotonic()
+
+    def begin(self, finished: int) -> None:
+        """The engine is ready; so many rows were finished before."""
+        self._bar.skip(finished)
+        self._began = time.monotonic()
+
+    def count(self, pairs: int, dropped: int, tokens: Tokens) -> None:
+        """One more row is finished."""
+        self.pairs += pairs
+        self.dropped += dropped
+        self.tokens.add(tokens)
+        self._bar.advance(1, f"{self.pairs} pairs, {self.dropped} dropped, {self.rate:.0f} tokens/s")
+
+    @property
+    def rate(self) -> float:
+        """Generated tokens in a second."""
+        return self.tokens.generated / max(time.monotonic() - self._began, 1e-3)
+
+
 async def _generate(
     engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, config: "Config"
-) -> None:
+) -> tuple[Tokens, float]:
+    """Ask what is owed; returns the tokens that it took, and how many were generated in a second."""
     abilities = await engine.start()
     try:
         await probe(engine, abilities, images=recipe.keep_image, prefix=recipe.start_ratio > 0, n=recipe.n)
         by_id = {one.id: one for one in asked}
-        counted = {"pairs": 0, "dropped": 0, "tokens": 0}
         with progress("dropout-ntp", total=len(asked)) as bar:
-            bar.advance(sum(one.problem is not None or not rundir.owed(one.id) for one in asked))
+            watched = _Watched(bar)
+            watched.begin(sum(one.problem is not None or not rundir.owed(one.id) for one in asked))
 
-            def keep(result: dict[str, Any]) -> None:
+            def keep(result: dict[str, Any], tokens: Tokens) -> None:
                 rundir.append(result)
-                tell(len(result.get("pairs", ())), len(result["dropped"]))
-
-            def tell(pairs: int, dropped: int) -> None:
-                counted["pairs"] += pairs
-                counted["dropped"] += dropped
-                bar.advance(
-                    1, f"{counted['pairs']} pairs, {counted['dropped']} dropped, {counted['tokens']} tokens"
-                )
+                watched.count(len(result.get("pairs", ())), len(result["dropped"]), tokens)
 
             def handle(request: Request, reply: Reply) -> None:
-                counted["tokens"] += reply.tokens
                 one = by_id[request.id]
                 if reply.failure is not None:
                     rundir.fail(one.id, one.row, f"engine: {reply.failure}")
-                    tell(0, 1)
+                    watched.count(0, 1, Tokens())
                 else:
-                    keep(result_of(one, request, reply, recipe, abilities))
+                    tokens = Tokens(reply.prompt_tokens, reply.tokens)
+                    keep(result_of(one, request, reply, recipe, abilities), tokens)
 
             requests: list[Request | None] = []
             for one in asked:
@@ -147,7 +188,7 @@ async def _generate(
                 except Dropped as reason:
                     requests.append(None)
                     if rundir.owed(one.id):
-                        keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]})
+                        keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]}, Tokens())
             await feed(
                 engine,
                 requests,
@@ -156,5 +197,6 @@ async def _generate(
                 in_flight=config.in_flight,
                 stall_timeout=config.stall_timeout or None,
             )
+        return watched.tokens, watched.rate
     finally:
         await engine.close()

@@ -1,45 +1,61 @@
-"""Which continuations make no pair: the reasons, in words that stand in dropped.jsonl and the card.
+"""Which continuations make no pair, and whether two answers are the same.
 
-A continuation that equals the good answer teaches nothing; one that talks about the missing image teaches the model
-to talk about images; one cut at the length limit differs from the good answer by its missing end above all.
+A continuation that equals the good answer teaches nothing; one that talks about the missing image (`commentary.py`)
+teaches the model to talk about images, one in another language (`language.py`) to tell languages apart; one cut at
+the length limit differs from the good answer by its missing end above all, and a loop by how long it is.
+The reasons are words that stand in dropped.jsonl, the summary and the card.
 """
 
 import re
 from difflib import SequenceMatcher
 
+import msgspec
+
+from pipelines.commentary import comments_on_itself
+from pipelines.engines.base import Sample
+from pipelines.language import other_language
 from prefdata.formats.mmpr import squeezed
+from prefdata.rules.repetition import loop
 
 # Equal but for so few words, and with the same numbers, counts as the same answer.
 _SAME_WORDS = 0.95
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_THING = r"(?:image|picture|photo|photograph|figure|screenshot|diagram|visual)s?"
-_GIVEN = r"(?:provided|attached|uploaded|given|shared|included|available|visible|loaded)"
-_UNABLE = (
-    r"(?:can(?:no|['’]?)t|can not|could not|couldn['’]t|unable to|not able to"
-    r"|no access to|(?:not|n['’]t) have access to)"
-)
-_COMMENTARY = re.compile(
-    "|".join(
-        (
-            rf"\b{_UNABLE}\b[^.!?\n]{{0,60}}?\b{_THING}\b",
-            rf"\bno {_THING}\b[^.!?\n]{{0,30}}?\b{_GIVEN}\b",
-            rf"\b{_THING}\b[^.!?\n]{{0,20}}?"
-            rf"\b(?:is|was|are|were|has|have)(?: not|n['’]t)\b[^.!?\n]{{0,20}}?\b{_GIVEN}\b",
-            r"\b(?:please|could you|can you)\b[^.!?\n]{0,20}?"
-            rf"\b(?:provide|upload|attach|share|send)\b[^.!?\n]{{0,30}}?\b{_THING}\b",
-            rf"\bwithout (?:seeing|access to|being able to see|viewing)\b[^.!?\n]{{0,20}}?\b{_THING}\b",
-            r"\bas an? (?:AI|artificial intelligence|(?:large )?language model|text-based)\b",
-            r"(?:无法|不能|沒有辦法|无从)[^。！？\n]{0,8}(?:看到|查看|访问|識別|识别|打开)[^。！？\n]{0,6}(?:图|圖|照片)",
-            r"(?:没有|沒有|未)(?:提供|上传|看到|附)[^。！？\n]{0,6}(?:图|圖|照片)",
-            r"请(?:提供|上传|发送)[^。！？\n]{0,8}(?:图|照片)",
-            r"作为一个?(?:人工智能|AI|语言模型)",
-            r"画像を?(?:見る|確認する|閲覧する)ことが?(?:でき|出来)(?:ません|ない)",
-        )
-    ),
-    re.IGNORECASE,
-)
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """Switches that turn filters off."""
+
+    truncated: bool = False
+    same: bool = False
+    commentary: bool = False
+    language: bool = False
+    repetition: bool = False
+
+
+def reason_against(sample: Sample, prefix: str, chosen: str, keep: Keep) -> str | None:
+    """Why a continuation of `prefix` makes no pair with `chosen`, or None.
+
+    What the good answer does itself (it loops, it says "as an AI") is no reason against its continuation. A loop is
+    called one even where it ran into the length limit: a higher limit would not help.
+    """
+    text, original = sample.text, chosen[len(prefix) :]
+    if not keep.repetition and loop(text) and not loop(chosen):
+        return "degenerate repetition"
+    if sample.finish_reason == "length" and not keep.truncated:
+        return "length limit hit"
+    if not text.strip():
+        return "empty continuation"
+    if "\ufffd" in text:
+        return "broken character"
+    if not keep.same and (same := sameness(text, original)):
+        return f"{same} continuation"
+    if not keep.commentary and comments_on_itself(text, prefix) and not comments_on_itself(chosen):
+        return "self-commentary"
+    if not keep.language and other_language(text, original, chosen):
+        return "wrong language"
+    return None
 
 
 def sameness(continuation: str, original: str) -> str | None:
@@ -70,8 +86,3 @@ def alike(one: list[str], other: list[str]) -> bool:
     words = SequenceMatcher(None, one, other, autojunk=False)
     # The bound is cheap and settles nearly every pair.
     return words.quick_ratio() >= _SAME_WORDS and words.ratio() >= _SAME_WORDS
-
-
-def comments_on_itself(continuation: str) -> bool:
-    """Whether the text speaks of a missing image or of being a model."""
-    return _COMMENTARY.search(continuation) is not None

@@ -19,11 +19,11 @@ from typing import Final
 
 import msgspec
 
-from pipelines.drawn import lines_of, unusable
+from pipelines.drawn import lines_of
 from pipelines.engines.base import Request
 from pipelines.pairing import Judged, distinct, usable
 from pipelines.questions import Asked
-from pipelines.rundir import RunDir
+from pipelines.rundir import RunDir, unusable
 from prefdata.progress import progress
 
 SIZE: Final = 8

@@ -248,6 +248,14 @@ class RunDir:
         self.done = set(self._places)
 
 
+def unusable(run: RunDir, identity: str, why: object) -> PrefdataError:
+    """What is said of a line of the parts that a run cannot have written."""
+    return PrefdataError(
+        f"{run.path / 'parts'}: the line with the id {identity!r} cannot be used ({why}); "
+        "delete that line and run the same command again."
+    )
+
+
 def unique_ids(ids: Iterable[str]) -> list[str]:
     """Tell apart rows that say the same: the second occurrence of an id gets `-2`, and so on. Both are kept."""
     counts: Counter[str] = Counter()

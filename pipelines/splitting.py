@@ -14,15 +14,19 @@ from collections.abc import Callable, Sequence
 from pipelines.choices import SplitUnit
 
 _CJK = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-_ATOM = re.compile(
-    rf"""
+# What means something only as a whole, and is no prose. (Verbose, dot matches all.)
+SPAN = rf"""
     ```.*?(?:```|\Z)                  # code fence; an open one reaches the end
     | \$\$.+?\$\$ | \\\[.+?\\\] | \\\(.+?\\\)
     | \$[^$\n]+?\$                    # inline formula
     | `[^`\n]+`
+    | https?://[^\s{_CJK}]+
+"""
+_ATOM = re.compile(
+    rf"""
+    {SPAN}
     | \*\*[^*\n]+\*\* | __[^_\n]+__
     | !?\[[^\]\n]*\]\([^)\n]*\)       # Markdown link or image
-    | https?://[^\s{_CJK}]+
     | [{_CJK}]
     | \d+(?:[.,:/]\d+)*%?             # 3.14, 1,000, 12:30, 1/2, 50%
     | \\[A-Za-z]+                     # a LaTeX command outside of a formula

@@ -19,12 +19,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from pipelines.drawn import kept, unusable
+from pipelines.drawn import kept
 from pipelines.engines.base import Request
 from pipelines.judging.verdict import CUT_OFF
 from pipelines.pairing import Judged
 from pipelines.questions import Asked
-from pipelines.rundir import RunDir
+from pipelines.rundir import RunDir, unusable
 from pipelines.steps import Step, steps_of
 
 _SEPARATOR: Final = "/"  # in no id of a question

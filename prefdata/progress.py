@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
+        self.done = self._before = 0
         self._started = self._last_line = time.monotonic()
         self._bar = None
         if log.isEnabledFor(logging.INFO) and sys.stderr.isatty():
@@ -40,6 +40,14 @@ class Progress:
             self._last_line = time.monotonic()
             self._line(note)
 
+    def skip(self, count: int) -> None:
+        """Count units that were finished before: they say nothing about the speed."""
+        self.done += count
+        self._before += count
+        if self._bar is not None:
+            self._bar.initial += count
+            self._bar.update(count)
+
     def close(self, note: str = "") -> None:
         """Finish; without a terminal the last line is printed, unless it says no more than that little was done."""
         if self._bar is not None:
@@ -50,16 +58,25 @@ class Progress:
     def _line(self, note: str) -> None:
         seconds = time.monotonic() - self._started
         share = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
-        rate = self.done / seconds if seconds > 0 else 0.0
+        rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
+        left = self.total - self.done if self.total is not None else 0
         log.info(
-            "%s: %s %s, %.1f s, %.1f/s%s",
+            "%s: %s %s, %.1f s, %.1f/s%s%s",
             self.what,
             share,
             self.unit,
             seconds,
             rate,
+            f", about {duration(left / rate)} left" if left and rate else "",
             f", {note}" if note else "",
         )
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it: `40 s`, `12 min`, `5.2 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -27,11 +27,20 @@ class Config(RunOptions, kw_only=True, frozen=True):
             extra={"flags": ["--load-image"]},
         ),
     ] = False
+    keep_empty_prefix: Annotated[
+        bool, Meta(description="Sample a whole answer where the given one is too short to be cut.")
+    ] = False
     keep_truncated: Annotated[bool, Meta(description="Keep answers that hit --max-new-tokens.")] = False
     keep_same: Annotated[
         bool, Meta(description="Keep continuations equal or nearly equal to the original.")
     ] = False
     keep_commentary: Annotated[bool, Meta(description='Keep answers like "I cannot see the image".')] = False
+    keep_language: Annotated[
+        bool, Meta(description="Keep continuations in another language than the given answer.")
+    ] = False
+    keep_repetition: Annotated[
+        bool, Meta(description="Keep continuations that say the same again and again.")
+    ] = False
 
 
 @config_command(

@@ -23,12 +23,17 @@ def script_of(text: str) -> str:
     head = text[:_LETTERS]
     if head.isascii():
         return "Latin" if any(map(str.isalpha, head)) else "none"
-    counts: Counter[str] = Counter(_script(letter) for letter in head if letter.isalpha())
+    counts = letters_by_script(head)
     if not counts:
         return "none"
     if counts["Japanese"] * 5 >= counts["Japanese"] + counts["Chinese"] > 0:
         return "Japanese"
     return counts.most_common(1)[0][0]
+
+
+def letters_by_script(text: str) -> Counter[str]:
+    """How many letters of each script a text holds. Kana count as `Japanese`, Han characters as `Chinese`."""
+    return Counter(_script(letter) for letter in text if letter.isalpha())
 
 
 @lru_cache(maxsize=8192)

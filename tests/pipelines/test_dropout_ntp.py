@@ -1,6 +1,7 @@
 """`dropout-ntp` as a user sees it, on answers from a file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
         "c?": ([" I cannot see the image."], "self-commentary"),
         "d?": (["  "], "empty continuation"),
         "e?": ([" half a \ufffd"], "broken character"),
+        "i?": ([" at the corner" * 40], "degenerate repetition"),
+        "j?": ([" 在街角停下，旁边站着两个人。"], "wrong language"),
     }
     lines: list[dict[str, Any]] = [{"question": q, "texts": found} for q, (found, _) in texts.items()]
     lines += [
@@ -83,13 +86,82 @@ def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
     printed = json.loads(done.stdout)
     dropped = read_lines(tmp_path / printed["run"] / "dropped.jsonl")
     reasons = [reason for _, reason in texts.values()] + ["length limit hit", "engine: oh", "empty prefix"]
-    assert [line["reason"] for line in dropped[:8]] == reasons
-    assert dropped[8]["reason"].startswith("empty question")
+    assert [line["reason"] for line in dropped[:10]] == reasons
+    assert dropped[10]["reason"].startswith("empty question")
     assert [line["row"]["question"] for line in dropped] == [row["question"] for row in rows]
     assert sum(printed["dropped"].values()) == len(rows)
-    keep = ["--keep-truncated", "--keep-same", "--keep-commentary"]
-    kept = json.loads(replay("dropout-ntp", tmp_path, "kept", *split, *keep).stdout)
-    assert kept["kept"] == 4
+    card = (tmp_path / printed["run"] / "README.md").read_text()
+    manifest = json.loads((tmp_path / printed["run"] / "run.json").read_text())
+    assert manifest["counts"]["dropped"] == printed["dropped"]
+    for reason, number in printed["dropped"].items():
+        assert f"| dropped: {reason} | {number} |" in card
+    # Each switch keeps what its own filter drops, and nothing else.
+    for switch, reason in (
+        ("--keep-truncated", "length limit hit"),
+        ("--keep-commentary", "self-commentary"),
+        ("--keep-repetition", "degenerate repetition"),
+        ("--keep-language", "wrong language"),
+        ("--keep-empty-prefix", "empty prefix"),
+    ):
+        line = next(row for row in dropped if row["reason"] == reason)
+        write_lines(tmp_path / "rows.jsonl", [{**line["row"], "rejected": None}])
+        if reason == "empty prefix":
+            write_lines(tmp_path / "answers.jsonl", [{"texts": ["no"]}])
+        done = replay("dropout-ntp", tmp_path, f"kept{switch}", *split, switch)
+        assert json.loads(done.stdout)["kept"] == 1, switch
+
+
+@pytest.mark.parametrize("text", [" at the corner near two people.", " at the corner, near two people!"])
+def test_keep_same(tmp_path: Path, text: str) -> None:
+    row = {"question": "x?", "chosen": CHOSEN}
+    split = ("--split-unit", "word", "--start-ratio", "0.4")
+    _, printed = run(tmp_path, [row], [text], *split, "--keep-same")
+    assert printed["kept"] == 1
+
+
+def test_an_answer_that_cannot_be_cut_may_be_answered_anew(tmp_path: Path) -> None:
+    rows = [{"question": "a?", "chosen": "yes"}, {"question": "b?", "chosen": CHOSEN}]
+    path, _ = run(tmp_path, rows, ["no"], "--keep-empty-prefix", "--split-unit", "word")
+    first, second = read_lines(path / "pairs.jsonl")
+    assert (first["rejected"], first["meta"]["prefix_characters"]) == ("no", 0)
+    assert second["rejected"] == "A red bus stops atno"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda line: line | {"pairs": "none"}, "Expected `array`"),
+        (lambda line: line | {"pairs": []}, "holds 1 samples instead of 2"),
+        (lambda line: line | {"dropped": [{"row": {}}, *line["dropped"]]}, "missing required field `reason`"),
+        (lambda line: line | {"pairs": [line["pairs"][0] | {"rejected": 7}]}, "Expected `str`"),
+        (lambda line: line | {"pairs": [line["pairs"][0] | {"question": "?"}]}, "its row is not that of the"),
+        (lambda line: line | {"pairs": [line["pairs"][0] | {"rejected": "No."}]}, "does not begin like"),
+        (lambda line: line | {"id": "another"}, "no row of the input has this id"),
+    ],
+)
+def test_a_line_that_no_run_wrote_stops_it(
+    tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], why: str
+) -> None:
+    rows = [{"question": f"{n}?", "chosen": CHOSEN} for n in range(2)]
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and leaves.", " I cannot see the image."]}])
+    write_lines(tmp_path / "rows.jsonl", rows)
+    # A seed that gives the second row one pair and one drop.
+    arguments = ("dropout-ntp", tmp_path, "out", "--num-return-sequences", "2", "--seed", "1")
+    done = replay(*arguments)
+    path = tmp_path / json.loads(done.stdout)["run"]
+    lines = read_lines(path / "parts/0.jsonl")
+    assert (len(lines[1]["pairs"]), len(lines[1]["dropped"])) == (1, 1)
+    before = (path / "pairs.jsonl").read_bytes()
+    changed = change(lines[1])
+    write_lines(path / "parts/0.jsonl", [lines[0], changed])
+    done = replay(*arguments)
+    assert done.returncode == 2
+    assert f"the line with the id {changed['id']!r} cannot be used" in done.stderr
+    assert why in done.stderr
+    assert (path / "pairs.jsonl").read_bytes() == before
+    write_lines(path / "parts/0.jsonl", lines[:1])
+    assert replay(*arguments).returncode == 0
+    assert (path / "pairs.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
