@@ -110,7 +110,8 @@ class TreeMaker:
         plain = self._ids(prompt, opens_answer=True)
         trunk = self._trunk(prompt, plain, images)
         branches = tuple(
-            self._branch(prompt, answer, plain, liked=not number) for number, answer in enumerate(answers)
+            self._branch(prompt, answer, plain, liked=int(not number))
+            for number, answer in enumerate(answers)
         )
         tree = Tree(place, trunk, branches, ((0, 1),) if len(branches) == 2 else (), images)
         if tree.longest > self.limit:
@@ -182,7 +183,7 @@ class TreeMaker:
         return trunk
 
     def _branch(
-        self, prompt: tuple[Message, ...], answer: tuple[Message, ...], plain: tuple[int, ...], *, liked: bool
+        self, prompt: tuple[Message, ...], answer: tuple[Message, ...], plain: tuple[int, ...], *, liked: int
     ) -> Branch:
         whole = self._ids((*prompt, *answer))
         _prefix(plain, whole, "prompt")

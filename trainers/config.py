@@ -49,8 +49,12 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     beta: Annotated[
         float, Meta(gt=0, description="Reward = beta x (policy - reference log-probability).")
     ] = 0.1
+    dpo_loss: Annotated[
+        Literal["sigmoid", "ipo", "hinge", "robust"],
+        Meta(description="dpo, mpo: form of the preference loss."),
+    ] = "sigmoid"
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=0.5, description="Share of wrong labels assumed by dpo.")
+        float, Meta(ge=0, lt=0.5, description="Share of wrong labels assumed by sigmoid and robust.")
     ] = 0.0
     dpo_weight: Annotated[float, Meta(ge=0, description="mpo: weight of the preference loss.")] = 0.8
     bco_weight: Annotated[float, Meta(ge=0, description="mpo: weight of the quality loss.")] = 0.2
@@ -62,6 +66,14 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     bco_decay: Annotated[float, Meta(ge=0, lt=1, description="Decay of the shift with --bco-delta ema.")] = (
         0.99
     )
+    sft_normalise: Annotated[
+        Literal["token", "sample"],
+        Meta(description="Generation loss: mean over the step's tokens, or over its answers."),
+    ] = "token"
+    compat: Annotated[
+        Literal["none", "trl", "internvl"],
+        Meta(description="Compute losses as another trainer does, a packed row being its micro-batch."),
+    ] = "none"
 
     max_length: Annotated[
         int, Meta(ge=0, description="Longest prompt + answer in tokens; 0 = the model's limit.")

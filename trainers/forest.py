@@ -32,7 +32,7 @@ class Row(TypedDict):
     pairs: torch.Tensor
     """[pairs, 2] branch numbers of chosen and rejected"""
     liked: torch.Tensor
-    """[branches] 1.0 where a branch's tokens take part in the generation loss"""
+    """[branches] weight of a branch's tokens in the generation loss"""
     trees: list[Tree]
 
 
@@ -106,7 +106,7 @@ class _Scored:
         """Note the pairs of a tree whose branches come next."""
         base = len(self.liked)
         self.pairs += [(base + chosen, base + rejected) for chosen, rejected in tree.pairs]
-        self.liked += [1.0 if branch.liked else 0.0 for branch in tree.branches]
+        self.liked += [float(branch.liked) for branch in tree.branches]
         self._next = base
 
     def branch(self, ids: Sequence[int], supervised: Sequence[bool], *, first: int, rest: int) -> None:

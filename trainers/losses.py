@@ -6,12 +6,14 @@ The decision to question: the functions never take a mean. A packed row holds a 
 row would weigh pairs unequally; every sum is divided by the count of the whole step instead.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 Delta = Literal["none", "cumulative", "ema"]
+Preference = Literal["sigmoid", "ipo", "hinge", "robust"]
 
 
 class MpoWeights(NamedTuple):
@@ -36,6 +38,47 @@ def dpo(chosen: torch.Tensor, rejected: torch.Tensor, label_smoothing: float = 0
     return -(1 - label_smoothing) * F.logsigmoid(margin) - label_smoothing * F.logsigmoid(-margin)
 
 
+def robust(chosen: torch.Tensor, rejected: torch.Tensor, label_smoothing: float) -> torch.Tensor:
+    """Preference loss of rewards [pairs]: (-(1 - e) log s(r_c - r_r) + e log s(r_r - r_c)) / (1 - 2 e).
+
+    Robust DPO (arXiv 2403.00409, eq. 12): unbiased if a share e < 1/2 of the pairs is the wrong way round. It may be
+    negative. ln 2 where the rewards are equal, as dpo.
+    """
+    margin = chosen - rejected
+    clean, flipped = -F.logsigmoid(margin), -F.logsigmoid(-margin)
+    return ((1 - label_smoothing) * clean - label_smoothing * flipped) / (1 - 2 * label_smoothing)
+
+
+def hinge(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
+    """Preference loss of rewards [pairs]: max(0, 1 - (r_c - r_r)), SLiC's on log ratios (arXiv 2309.06657).
+
+    1 where the rewards are equal, 0 from a margin of 1 on.
+    """
+    return F.relu(1 - (chosen - rejected))
+
+
+def ipo(
+    chosen: torch.Tensor, rejected: torch.Tensor, chosen_tokens: torch.Tensor, rejected_tokens: torch.Tensor,
+    beta: float,
+) -> torch.Tensor:  # fmt: skip
+    """Preference loss of rewards [pairs]: (r_c / (beta |y_c|) - r_r / (beta |y_r|) - 1 / (2 beta))^2.
+
+    IPO (arXiv 2310.12036, eq. 17, its tau is our beta), on log ratios per token [pairs] instead of their sums: the
+    authors' own normalisation, without which the square grows with the length. 1 / (4 beta^2) where rewards are 0.
+    """
+    gap = chosen / (beta * chosen_tokens) - rejected / (beta * rejected_tokens)
+    return (gap - 1 / (2 * beta)) ** 2
+
+
+FIRST_QUALITY = 2 * math.log(2)
+"""A pair's quality loss where all rewards and delta are 0."""
+
+
+def first_preference(kind: Preference, beta: float) -> float:
+    """A pair's preference loss before the first step, where policy and reference agree and all rewards are 0."""
+    return {"sigmoid": math.log(2), "robust": math.log(2), "hinge": 1.0, "ipo": 1 / (4 * beta * beta)}[kind]
+
+
 def bco(chosen: torch.Tensor, rejected: torch.Tensor, delta: float = 0.0) -> torch.Tensor:
     """Quality loss of rewards [pairs]: -log s(r_c - delta) - log s(-(r_r - delta)).
 
@@ -46,7 +89,11 @@ def bco(chosen: torch.Tensor, rejected: torch.Tensor, delta: float = 0.0) -> tor
 
 
 def sft(token_logps: torch.Tensor) -> torch.Tensor:
-    """Generation loss per token [tokens]: -log pi. MPO divides its sum by the number of chosen tokens."""
+    """Generation loss per token [tokens]: -log pi (arXiv 2411.10442, 4.1: L_g).
+
+    Its sum is divided by the number of chosen tokens of the step, or, per sample, each answer's by its own length and
+    then by the number of answers, as the paper writes it (the code it was published with takes the mean of tokens).
+    """
     return -token_logps
 
 
@@ -55,7 +102,8 @@ class RewardShift:
 
     `none` is 0 (what TRL >= 0.2x computes), `cumulative` the mean of all pairs so far (what InternVL's trainer
     computes), `ema` an exponential mean from 0. It moves once per optimiser step, *after* the step, so that it
-    depends neither on how pairs are packed nor on accumulation; the original moves it per micro-batch, before use.
+    depends neither on how pairs are packed nor on accumulation; the original moves it per micro-batch, before use
+    (`--compat internvl`).
     """
 
     def __init__(self, mode: Delta, decay: float = 0.99) -> None:
@@ -64,7 +112,7 @@ class RewardShift:
         self.count = 0
 
     def update(self, reward_sum: float, rewards: int) -> None:
-        """Take in one step's rewards, chosen and rejected together: their sum and how many."""
+        """Take in rewards, chosen and rejected together: their sum and how many."""
         if self.mode == "none" or rewards == 0:
             return
         self.count += rewards

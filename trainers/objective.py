@@ -1,12 +1,13 @@
 """What a stage minimises: from a row's log-probabilities to its share of the step's loss, and the numbers to log.
 
 Where it stands: `trainer.py` runs an objective on every packed row and sums what it reports over rows and processes;
-`losses.py` holds the formulas. A new stage is a new `Objective`. The decision to question: an objective owns the
-forward pass of a row as well, because a stage that scores whole answers needs other outputs of the model than
-token log-probabilities; the loop then has no case per stage.
+`losses.py` holds the formulas, `preference.py` the stages dpo and mpo. A new stage is a new `Objective`. The decision
+to question: an objective owns the forward pass of a row as well, because a stage that scores whole answers needs other
+outputs of the model than token log-probabilities; the loop then has no case per stage.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,11 +15,9 @@ import torch
 from trainers import losses
 from trainers.config import TrainConfig
 from trainers.forest import Row
-from trainers.logprobs import AnswerHead, branch_sums, token_logps
+from trainers.logprobs import AnswerHead, token_logps
 from trainers.plan import Step
-
-TIE = 1e-4
-"""Margins up to this are ties: rounding alone makes them, and at step 1 they are all there is."""
+from trainers.trees import Tree
 
 
 class Objective(ABC):
@@ -33,17 +32,27 @@ class Objective(ABC):
 
     @abstractmethod
     def share(
-        self, values: torch.Tensor, reference: torch.Tensor, row: Row, step: Step
+        self, values: torch.Tensor, reference: torch.Tensor, row: Row, step: Step, weight: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(the row's part of the step's loss, detached fp64 sums in the order of `sums`).
 
         values: what `forward` gave; reference: [branches] summed log-probabilities under the reference.
+        weight: 0 for a row that only keeps processes in step; it moves nothing.
         The parts of all rows of a step, on all processes, add up to its loss.
         """
 
     @abstractmethod
     def line(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """The step's numbers for the log, from the sums over all rows and processes."""
+
+    def first_loss(
+        self, step: Step, trees: Sequence[Tree], known: Mapping[str, Sequence[float]]
+    ) -> float | None:
+        """The loss that step 1 must have, where the policy is the reference; None where that is not known.
+
+        known: summed log-probabilities of each tree's branches under the reference, by tree key.
+        """
+        return None
 
     def end_step(self, step: Step, sums: dict[str, float]) -> None:  # noqa: B027 - most have nothing to move
         """Move what moves once per step. `line` was asked before."""
@@ -58,7 +67,54 @@ class Objective(ABC):
 
 def make_objective(config: TrainConfig) -> Objective:
     """The objective of a stage."""
-    return Generation() if config.stage == "sft" else Preference(config)
+    from trainers.preference import Preference
+
+    return Generation(config) if config.stage == "sft" else Preference(config)
+
+
+class Normaliser:
+    """What a row's sums are divided by, so that the parts of all rows add up to the step's mean.
+
+    By default the counts of the whole step: neither packing nor accumulation nor processes change what a pair or a
+    token weighs. With `--compat` a packed row is a micro-batch, and the step's loss the mean of its rows' means.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.by_row = config.compat != "none"
+        self.by_sample = config.sft_normalise == "sample"
+
+    def pairs(self, total: torch.Tensor, row: Row, step: Step) -> torch.Tensor:
+        """A sum over pairs, divided."""
+        return total / (len(row["pairs"]) * step.row_count if self.by_row else step.pairs)
+
+    def generation(self, token_losses: torch.Tensor, row: Row, step: Step) -> torch.Tensor:
+        """Token losses [supervised] as the row's part of the generation loss."""
+        liked, branch = row["liked"], row["branch"]
+        lengths = branch_lengths(row)
+        if self.by_sample:
+            weights = (liked / lengths.clamp(min=1))[branch]
+            count = liked.sum() * step.row_count if self.by_row else step.answers
+        else:
+            weights = liked[branch]
+            count = (liked * lengths).sum() * step.row_count if self.by_row else step.tokens
+        return (token_losses * weights).sum() / count
+
+    def first_generation(
+        self, step: Step, trees: Sequence[Tree], known: Mapping[str, Sequence[float]]
+    ) -> float:
+        """The generation loss of log-probabilities that are known as sums over branches."""
+        rows = [row.trees for rank in step.rows for row in rank if row.weight]
+        total = 0.0
+        for members in rows:
+            loss, count = 0.0, 0.0
+            for tree in (trees[number] for number in members):
+                for logp, branch in zip(known[tree.key], tree.branches, strict=True):
+                    loss -= branch.liked * logp / (branch.scored if self.by_sample else 1)
+                    count += branch.liked * (1 if self.by_sample else branch.scored)
+            total += loss / (count * len(rows)) if self.by_row else loss
+        if self.by_row:
+            return total
+        return total / (step.answers if self.by_sample else step.tokens)
 
 
 class Generation(Objective):
@@ -66,87 +122,28 @@ class Generation(Objective):
 
     sums = ("loss", "nll", "liked_tokens")
 
+    def __init__(self, config: TrainConfig) -> None:
+        self.over = Normaliser(config)
+
     def share(
-        self, values: torch.Tensor, reference: torch.Tensor, row: Row, step: Step
+        self, values: torch.Tensor, reference: torch.Tensor, row: Row, step: Step, weight: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The row's negative log-probabilities over the step's tokens."""
+        """The row's part of the mean over tokens or answers."""
+        token_losses = losses.sft(values)
         liked = row["liked"][row["branch"]]
-        nll = (losses.sft(values) * liked).sum()
-        share = nll / step.tokens
-        return share, _sums(share, nll, liked.sum())
+        share = self.over.generation(token_losses, row, step)
+        return share, pack_sums(share, (token_losses * liked).sum(), liked.sum())
 
     def line(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """The loss per token."""
+        """The loss, and per token."""
         return {"loss": sums["loss"], "loss_sft": sums["nll"] / max(1.0, sums["liked_tokens"])}
 
 
-class Preference(Objective):
-    """Stages dpo and mpo: rewards of pairs, with the quality and the generation loss for mpo."""
-
-    sums = (
-        "loss", "nll", "liked_tokens", "dpo", "bco", "reward_chosen", "reward_rejected",
-        "wins", "ties", "logp_rejected", "rejected_tokens",
-    )  # fmt: skip
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-        self.shift = losses.RewardShift(
-            config.bco_delta if config.stage == "mpo" else "none", config.bco_decay
-        )
-
-    def share(
-        self, values: torch.Tensor, reference: torch.Tensor, row: Row, step: Step
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weighted sum of the row's pair and token losses over the step's counts."""
-        config = self.config
-        liked = row["liked"][row["branch"]]
-        nll = (losses.sft(values) * liked).sum()
-        logps = branch_sums(values, row)
-        rewards = losses.reward(logps, reference, config.beta)[row["pairs"]]
-        chosen, rejected = rewards[:, 0], rewards[:, 1]
-        preference = losses.dpo(chosen, rejected, config.label_smoothing).sum()
-        quality = losses.bco(chosen, rejected, self.shift.value).sum()
-        if config.stage == "dpo":
-            share = preference / step.pairs
-        else:
-            weighted = config.dpo_weight * preference + config.bco_weight * quality
-            share = weighted / step.pairs + config.sft_weight * nll / step.tokens
-        worse = row["pairs"][:, 1]
-        return share, _sums(
-            share, nll, liked.sum(), preference, quality, chosen.sum(), rejected.sum(),
-            (chosen - rejected > TIE).sum(), ((chosen - rejected).abs() <= TIE).sum(), logps[worse].sum(),
-            torch.isin(row["branch"], worse).sum(),
-        )  # fmt: skip
-
-    def line(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Losses apart, rewards, margins and log-probabilities per token."""
-        pairs = max(1, step.pairs)
-        line = {"loss": sums["loss"], "loss_sft": sums["nll"] / max(1.0, sums["liked_tokens"])}
-        line["loss_dpo"] = sums["dpo"] / pairs
-        if self.config.stage == "mpo":
-            line["loss_bco"] = sums["bco"] / pairs
-            line["delta"] = self.shift.value
-        line["reward_chosen"] = sums["reward_chosen"] / pairs
-        line["reward_rejected"] = sums["reward_rejected"] / pairs
-        line["margin"] = line["reward_chosen"] - line["reward_rejected"]
-        line["accuracy"] = sums["wins"] / pairs
-        line["ties"] = sums["ties"] / pairs
-        line["logp_chosen"] = -line["loss_sft"]
-        line["logp_rejected"] = sums["logp_rejected"] / max(1.0, sums["rejected_tokens"])
-        return line
-
-    def end_step(self, step: Step, sums: dict[str, float]) -> None:
-        """Move the reward shift."""
-        self.shift.update(sums["reward_chosen"] + sums["reward_rejected"], 2 * step.pairs)
-
-    def state(self) -> dict[str, float]:
-        """The reward shift."""
-        return self.shift.state()
-
-    def load(self, state: dict[str, float]) -> None:
-        """Take the reward shift over."""
-        self.shift.load(state)
+def branch_lengths(row: Row) -> torch.Tensor:
+    """Supervised tokens of each branch: [branches]."""
+    return torch.bincount(row["branch"], minlength=len(row["liked"]))
 
 
-def _sums(*parts: torch.Tensor) -> torch.Tensor:
+def pack_sums(*parts: torch.Tensor) -> torch.Tensor:
+    """Detached fp64 values in one tensor: one copy from the device instead of many."""
     return torch.stack([part.detach().double() for part in parts])

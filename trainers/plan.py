@@ -36,11 +36,18 @@ class Step:
     pairs: int
     tokens: int
     """Tokens in the generation loss."""
+    answers: int = 0
+    """Answers in the generation loss."""
 
     @property
     def trees(self) -> list[int]:
         """All tree numbers of the step."""
         return [tree for rank in self.rows for row in rank if row.weight for tree in row.trees]
+
+    @property
+    def row_count(self) -> int:
+        """How many packed rows count, over all processes."""
+        return sum(row.weight for rank in self.rows for row in rank)
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def make_plan(
                 rows=tuple(_fill(rows, rows_per_step, smallest) for rows in step),
                 pairs=sum(len(trees[tree].pairs) for tree in members),
                 tokens=sum(trees[tree].liked_tokens for tree in members),
+                answers=sum(trees[tree].liked_answers for tree in members),
             )
         )
     return Plan(tuple(steps), rows_per_step)

@@ -3,32 +3,10 @@
 Where it stands: between the reference and the loop in `run.py`.
 """
 
-import math
 from typing import Any
 
 from prefdata.progress import say
 from trainers.config import TrainConfig
-
-
-def expected_first_loss(
-    config: TrainConfig, step: Any, trees: list[Any], known: dict[str, Any]
-) -> float | None:
-    """The loss of step 1, where the policy is the reference: ln 2 for dpo, 1.2 ln 2 + NLL for mpo's weights."""
-    if config.stage == "sft":
-        return None
-    if config.stage == "dpo":
-        return math.log(2)
-    liked = 0.0
-    for number in step.trees:
-        tree = trees[number]
-        liked += sum(
-            logp for logp, branch in zip(known[tree.key], tree.branches, strict=True) if branch.liked
-        )
-    ln2 = math.log(2)
-    first: float = (
-        config.dpo_weight * ln2 + config.bco_weight * 2 * ln2 - config.sft_weight * liked / step.tokens
-    )
-    return first
 
 
 def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: float | None) -> None:

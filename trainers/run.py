@@ -19,7 +19,7 @@ from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers.claim import CARD_FILE, STATE_FILE, claim
 from trainers.config import TrainConfig
-from trainers.preview import describe, expected_first_loss
+from trainers.preview import describe
 from trainers.settings import DTYPES, compute_dtype, training_arguments
 
 
@@ -48,6 +48,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = claim(config)
+    goal = objective.make_objective(config)
     opened = families.open_model(config.model)
     store = pixels.PixelStore(opened)
     grown = build.grow(config, opened, store)
@@ -92,13 +93,12 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         cache = Path(config.reference_cache) if config.reference_cache else output
         needed = [grown.trees[number] for number in todo.used]
         known = reference.reference_logps(model, head, opened, needed, maker, cache)
-    expected = expected_first_loss(config, todo.steps[0], grown.trees, known)
+    expected = goal.first_loss(todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
     if config.lora_rank:
         model = adapters.add_lora(model, config)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
-    goal = objective.make_objective(config)
     loop = trainer.ForestTrainer(goal, todo, grown.trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)

@@ -99,7 +99,7 @@ class ForestTrainer(Trainer):
         """One row's share of the step's loss."""
         row, step, planned = inputs["row"], inputs["step"], inputs["planned"]
         values = self.objective.forward(model, self.head, row)
-        share, sums = self.objective.share(values, inputs["reference"], row, step)
+        share, sums = self.objective.share(values, inputs["reference"], row, step, planned.weight)
         found = sums.tolist()
         if not all(math.isfinite(value) for value in found):
             places = ", ".join(tree.place for tree in row["trees"][:8])

@@ -22,8 +22,8 @@ class Branch:
 
     ids: tuple[int, ...]
     supervised: tuple[bool, ...]
-    liked: bool = True
-    """Whether its tokens take part in the generation loss (chosen answers, conversations)."""
+    liked: int = 1
+    """Its weight in the generation loss: in how many pairs it is the chosen side; 1 for a conversation."""
     whole: bool = False
     """Whether its last token is input, too: a reward model scores there, log-probabilities need nothing from it."""
 
@@ -72,5 +72,10 @@ class Tree:
 
     @property
     def liked_tokens(self) -> int:
-        """Tokens in the generation loss."""
-        return sum(branch.scored for branch in self.branches if branch.liked)
+        """Tokens in the generation loss, an answer's as often as it is chosen."""
+        return sum(branch.scored * branch.liked for branch in self.branches)
+
+    @property
+    def liked_answers(self) -> int:
+        """Answers in the generation loss, each as often as it is chosen."""
+        return sum(branch.liked for branch in self.branches)

@@ -1,17 +1,11 @@
-"""Losses against formulas written out in plain Python, and against TRL on the same model and rows."""
+"""Losses against formulas written out in plain Python. `test_parity.py` compares them with TRL."""
 
 import math
-import shutil
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from tests.support.forests import config, grow
 from trainers import losses
-from trainers.objective import make_objective
-from trainers.plan import Step
 
 CHOSEN = [0.3, -1.2, 0.0, 4.0]
 REJECTED = [-0.1, 0.7, 0.0, -3.0]
@@ -30,6 +24,42 @@ def test_dpo(smoothing: float) -> None:
     found = losses.dpo(torch.tensor(CHOSEN), torch.tensor(REJECTED), smoothing)
     assert found.tolist() == pytest.approx(expected, rel=1e-6)
     assert found[2] == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_robust(smoothing: float) -> None:
+    expected = [
+        (-(1 - smoothing) * log_logistic(c - r) + smoothing * log_logistic(r - c)) / (1 - 2 * smoothing)
+        for c, r in zip(CHOSEN, REJECTED, strict=True)
+    ]
+    found = losses.robust(torch.tensor(CHOSEN), torch.tensor(REJECTED), smoothing)
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_robust_is_unbiased_under_swapped_labels() -> None:
+    """The mean over pairs of which a share is the wrong way round is the loss of the clean pairs."""
+    chosen, rejected = torch.tensor(CHOSEN), torch.tensor(REJECTED)
+    right, wrong = losses.robust(chosen, rejected, 0.2), losses.robust(rejected, chosen, 0.2)
+    assert torch.allclose(0.8 * right + 0.2 * wrong, losses.dpo(chosen, rejected), atol=1e-6)
+
+
+def test_hinge() -> None:
+    found = losses.hinge(torch.tensor(CHOSEN), torch.tensor(REJECTED))
+    assert found.tolist() == pytest.approx(
+        [max(0.0, 1 - (c - r)) for c, r in zip(CHOSEN, REJECTED, strict=True)]
+    )
+
+
+def test_ipo_takes_log_ratios_per_token() -> None:
+    beta, tokens = 0.2, ([3, 1, 7, 2], [4, 4, 1, 9])
+    expected = [
+        (c / beta / a - r / beta / b - 1 / (2 * beta)) ** 2
+        for c, r, a, b in zip(CHOSEN, REJECTED, *tokens, strict=True)
+    ]
+    found = losses.ipo(
+        torch.tensor(CHOSEN), torch.tensor(REJECTED), torch.tensor(tokens[0]), torch.tensor(tokens[1]), beta
+    )
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.4])
@@ -68,84 +98,3 @@ def test_reward_shift_goes_on_from_a_checkpoint() -> None:
     for shift in (whole, second):
         shift.update(-1.0, 2)
     assert second.value == whole.value
-
-
-def row_loss(grove: Any, settings: Any, reference: torch.Tensor) -> torch.Tensor:
-    """The loss of all trees as one step."""
-    from trainers.logprobs import token_logps
-
-    step = Step(rows=(), pairs=len(grove.trees), tokens=sum(tree.liked_tokens for tree in grove.trees))
-    row = grove.maker.make(grove.trees)
-    tokens = token_logps(grove.model, grove.head, row)
-    return make_objective(settings).share(tokens, reference, row, step)[0]
-
-
-def test_mpo_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
-    """Same rows, same perturbed policy, TRL's own collator and loss: value and gradients agree."""
-    trl = pytest.importorskip("trl")
-    datasets = pytest.importorskip("datasets")
-    import json
-
-    import transformers as hf
-
-    path = tmp_path / "four.jsonl"
-    path.write_text("\n".join(text_pairs.read_text().splitlines()[:4]) + "\n")
-    # TRL scores what a template writes behind the end of turn, we do not: this template writes nothing there.
-    folder = tmp_path / "model"
-    shutil.copytree(models["llama"], folder)
-    template = folder / "chat_template.jinja"
-    template.write_text(template.read_text().replace("<|im_end|>\n", "<|im_end|>"))
-    grove = grow(folder, path)
-    with torch.no_grad():
-        from trainers.logprobs import branch_sums, token_logps
-
-        row = grove.maker.make(grove.trees)
-        reference = branch_sums(token_logps(grove.model, grove.head, row), row)
-
-    def perturb(model: Any) -> None:
-        generator = torch.Generator().manual_seed(1)
-        for _, parameter in sorted(model.named_parameters()):
-            parameter.data.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-
-    def turn(role: str, text: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": text}]
-
-    raw = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = [
-        {
-            "prompt": turn("user", r["question"]),
-            "chosen": turn("assistant", r["chosen"]),
-            "rejected": turn("assistant", r["rejected"]),
-        }
-        for r in raw
-    ]
-    arguments = trl.DPOConfig(
-        output_dir=str(tmp_path / "trl"), loss_type=["sigmoid", "bco_pair", "sft"], loss_weights=[0.8, 0.2, 1.0],
-        beta=0.1, max_length=None, per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
-        gradient_checkpointing=False, disable_tqdm=True,
-    )  # fmt: skip
-    model = hf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    theirs = trl.DPOTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=datasets.Dataset.from_list(rows),
-        processing_class=grove.opened.tokenizer,
-    )
-    perturb(model)
-    batch = next(iter(theirs.get_train_dataloader()))
-    expected = theirs.compute_loss(theirs.model, batch)
-    expected.backward()
-
-    perturb(grove.model)
-    found = row_loss(grove, config(models["llama"], path, bco_delta="none"), reference)
-    found.backward()
-
-    ours = {name: p.grad for name, p in grove.model.named_parameters()}
-    scored = sum(branch.scored for tree in grove.trees for branch in tree.branches)
-    assert int(batch["completion_mask"].sum()) == scored
-    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
-    for name, parameter in model.named_parameters():
-        gradient = ours[name]
-        assert gradient is not None
-        assert parameter.grad is not None
-        assert torch.allclose(gradient, parameter.grad, atol=1e-5, rtol=1e-4), name

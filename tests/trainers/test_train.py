@@ -280,9 +280,9 @@ def test_a_reference_that_is_not_the_policy_is_reported(
     models: dict[str, Path], text_pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from trainers import run as flow
+    from trainers.preference import Preference
 
-    monkeypatch.setattr(flow, "expected_first_loss", lambda *args: 1.0)
+    monkeypatch.setattr(Preference, "first_loss", lambda *args: 1.0)
     with caplog.at_level("INFO", logger="prefdata"):
         import logging
 
@@ -297,6 +297,10 @@ def test_a_reference_that_is_not_the_policy_is_reported(
         ({"deepspeed": "zero9"}, "--deepspeed zero9: neither"),
         ({"lora_rank": 2, "lora_targets": "nothing"}, "--lora-targets nothing"),
         ({"model": "no/such/model"}, "no such model folder"),
+        (
+            {"dpo_loss": "ipo", "label_smoothing": 0.1},
+            "--label-smoothing 0.1: has no meaning with --dpo-loss ipo",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(
