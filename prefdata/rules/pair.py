@@ -25,6 +25,12 @@ _ONLY_MARKED = re.compile(rf"{_MARKED.pattern}[^\n]{{0,80}}\s*")
 _THOUGHT = re.compile(r"<think>\s*</think>")
 
 
+def template_token(text: str) -> str | None:
+    """The first mark of a chat template in a text, if any."""
+    match = _TEMPLATE.search(text)
+    return match[0] if match else None
+
+
 def may_lack_reasons(answer: str) -> bool:
     """Whether an answer must be looked at for its reasoning; False is certain."""
     return "<think>" in answer or _MARKED.match(answer) is not None
@@ -47,8 +53,8 @@ def check(view: View) -> Iterator[Hit]:
         if view.rejected_prompt is not None and view.chosen and view.rejected:
             yield from _prompts(view.prompt, view.rejected_prompt)
     for turn in (*view.prompt, *view.chosen, *view.rejected):
-        if match := _TEMPLATE.search(turn.text):
-            yield Hit("PD207", turn.field, match[0])
+        if mark := template_token(turn.text):
+            yield Hit("PD207", turn.field, mark)
     if any(found.media.kind == "image" for found in view.media):
         for turn in view.chosen:
             if match := _REFUSAL.search(turn.text):
