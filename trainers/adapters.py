@@ -3,6 +3,7 @@
 Where it stands: `run.py` calls it after the reference is known, so that adapters cannot change it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +12,11 @@ from prefdata.errors import PrefdataError
 from trainers.config import TrainConfig
 
 
-def add_lora(model: Any, config: TrainConfig) -> Any:
-    """Adapters on the language model's linear layers (or those named); everything else is frozen."""
+def add_lora(model: Any, config: TrainConfig, whole: Sequence[str] = ()) -> Any:
+    """Adapters on the language model's linear layers (or those named); everything else is frozen.
+
+    whole: names of modules that are trained as they are, such as a score head.
+    """
     from peft import LoraConfig, get_peft_model
 
     targets: Any = [name.strip() for name in config.lora_targets.split(",")]
@@ -30,6 +34,7 @@ def add_lora(model: Any, config: TrainConfig) -> Any:
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or 2 * config.lora_rank,
         target_modules=targets,
+        modules_to_save=list(whole) or None,
         task_type="CAUSAL_LM",
     )
     try:

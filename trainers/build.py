@@ -32,6 +32,7 @@ from prefdata.records import (
 )
 from trainers.config import TrainConfig
 from trainers.families import Opened
+from trainers.filters import make_sieve
 from trainers.pixels import PixelStore
 from trainers.trees import BadRow, Branch, Tree
 
@@ -47,6 +48,8 @@ class Grown:
     skipped: list[str] = field(default_factory=list)
     ends_added: int = 0
     """Answers whose template writes no end-of-turn token, so that one was appended."""
+    filtered: dict[str, int] = field(default_factory=dict)
+    """Rows that a filter left out, by its name; `skipped` names them."""
 
     def order(self, seed: int, number: int) -> list[int]:
         """Tree numbers of one epoch: exactly the rows that `prefdata mix plan` counts and `mix write` writes."""
@@ -60,10 +63,17 @@ def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
     grown = Grown(load(Path(config.data), root))
     limit = config.max_length or opened.max_length
     maker = TreeMaker(opened, pixels, config.stage != "sft", limit, grown)
+    sieve = make_sieve(
+        config, lambda text: len(opened.tokenizer(text, add_special_tokens=False)["input_ids"])
+    )
     with progress("trees", unit="rows") as bar:
         grown.rows = [0] * len(grown.mixture.sources)
         for number, place, record in _records(grown.mixture):
             source = grown.mixture.sources[number]
+            if reason := sieve.reason(record):
+                grown.skipped.append(f"{place}: {reason}")
+                bar.advance()
+                continue
             try:
                 grown.trees.append(maker.tree(record, place, source.annotation.parent, source.root))
                 grown.rows[number] += 1
@@ -73,6 +83,7 @@ def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
                     raise PrefdataError(f"{place}: {error}; {hint}.", exit_code=EXIT_DATA) from error
                 grown.skipped.append(f"{place}: {error}")
             bar.advance()
+    grown.filtered = dict(sieve.counts)
     if not grown.trees:
         reason = (
             f" ({len(grown.skipped)} rows were left out, the first: {grown.skipped[0]})"
@@ -113,7 +124,9 @@ class TreeMaker:
             self._branch(prompt, answer, plain, liked=int(not number))
             for number, answer in enumerate(answers)
         )
-        tree = Tree(place, trunk, branches, ((0, 1),) if len(branches) == 2 else (), images)
+        pairs = ((0, 1),) if len(branches) == 2 else ()
+        margin = record.margin if isinstance(record, PreferencePair) and pairs else None
+        tree = Tree(place, trunk, branches, pairs, images, () if margin is None else (margin,))
         if tree.longest > self.limit:
             raise BadRow(
                 f"has {tree.longest} tokens of prompt and answer, more than the {self.limit} allowed by "

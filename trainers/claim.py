@@ -29,6 +29,8 @@ _SAME_RESULT: Final = frozenset(
         "reference_cache",
         "require_share",
         "on_bad_row",
+        "eval_data",
+        "eval_steps",
     )
 )
 """Settings that change nothing in the result. What `nproc` and `on_bad_row` do to the data, the plan's hash tells."""

@@ -11,14 +11,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Stage = Literal["sft", "dpo", "mpo"]
+Stage = Literal["sft", "reward", "dpo", "mpo"]
 
 
 class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Settings of one training run."""
 
     stage: Annotated[
-        Stage, Meta(description="What to train: sft (chosen answers), dpo, or mpo (dpo + bco + sft).")
+        Stage,
+        Meta(
+            description="What to train: sft (chosen answers), reward (a score head), dpo, or mpo (dpo + bco + sft)."
+        ),
     ]
     model: Annotated[str, Meta(description="Model folder, hub name owner/name, or `demo`.")]
     data: Annotated[str, Meta(description="One file of rows (sniffed) or a mixture such as meta.json.")]
@@ -74,6 +77,61 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         Literal["none", "trl", "internvl"],
         Meta(description="Compute losses as another trainer does, a packed row being its micro-batch."),
     ] = "none"
+
+    pooling: Annotated[
+        Literal["last", "mean", "token"],
+        Meta(description="reward: score the last token, the mean of all tokens, or an added reward token."),
+    ] = "last"
+    reward_token: Annotated[
+        str | None, Meta(description="reward: the token added with --pooling token, one the model knows.")
+    ] = None
+    reward_loss: Annotated[
+        Literal["bradley-terry", "focal"],
+        Meta(description="reward: the loss of a pair; focal weighs pairs less that are safely right."),
+    ] = "bradley-terry"
+    margin_weight: Annotated[
+        float, Meta(ge=0, description="reward: how much of a row's margin the scores must differ by.")
+    ] = 0.0
+    centring_weight: Annotated[
+        float, Meta(ge=0, description="reward: weight of (chosen + rejected score)^2, which centres scores.")
+    ] = 0.0
+    score_penalty: Annotated[
+        Literal["none", "log-barrier", "l2"],
+        Meta(description="reward: what keeps scores small; the log barrier keeps them in -5..5."),
+    ] = "none"
+    penalty_weight: Annotated[float, Meta(ge=0, description="reward: weight of --score-penalty.")] = 0.01
+
+    filters: Annotated[
+        str,
+        Meta(
+            description="Leave rows out by rules, comma list: template-leak, empty-answer, unbroken-run, repetition, "
+            "ixc-quality."
+        ),
+    ] = ""
+    max_length_ratio: Annotated[
+        float, Meta(ge=0, description="Leave pairs out with one answer so many times as long; 0 = none.")
+    ] = 0.0
+    max_chosen_ratio: Annotated[
+        float,
+        Meta(ge=0, description="Leave pairs out with a chosen answer so many times as long; 0 = none."),
+    ] = 0.0
+    min_length_gap: Annotated[
+        int, Meta(ge=0, description="Keep pairs whose lengths differ by less, whatever their ratio.")
+    ] = 0
+    length_unit: Annotated[
+        Literal["auto", "characters", "words", "tokens"],
+        Meta(description="Unit of these lengths; auto = words, or characters in writing without spaces."),
+    ] = "auto"
+
+    eval_data: Annotated[
+        str | None, Meta(description="Held-out pairs (a file or a mixture) to evaluate on, never trained on.")
+    ] = None
+    eval_share: Annotated[
+        float, Meta(ge=0, lt=1, description="Hold this share of the questions in --data out instead.")
+    ] = 0.0
+    eval_steps: Annotated[
+        int, Meta(ge=0, description="Evaluate every so many steps; 0 = once, after the last.")
+    ] = 0
 
     max_length: Annotated[
         int, Meta(ge=0, description="Longest prompt + answer in tokens; 0 = the model's limit.")

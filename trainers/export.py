@@ -18,6 +18,9 @@ from prefdata.models import model_folder
 from prefdata.progress import say
 from trainers.families import Opened
 
+HEAD_FILE = "score_head.safetensors"
+"""The score head of a reward model lies beside its weights and is none of them."""
+
 _RENAMES = (("vision_tower.", "vision_tower.vision_model."),)
 """(as transformers saves, as hub checkpoints have it), tried on names the input checkpoint does not have."""
 
@@ -28,6 +31,8 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
 
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
+        for settings in model.peft_config.values():
+            settings.modules_to_save = None  # a score head was taken off before and lies in a file of its own
         model.save_pretrained(folder / "adapter")
         model = model.merge_and_unload()
     language = model.config.get_text_config()
@@ -53,7 +58,7 @@ def tensor_names(folder: Path) -> set[str]:
     from safetensors import safe_open
 
     names: set[str] = set()
-    for path in folder.glob("*.safetensors"):
+    for path in _weights(folder):
         with safe_open(path, framework="pt") as tensors:
             names |= set(tensors.keys())
     return names
@@ -66,7 +71,7 @@ def keep_names(folder: Path, wanted: set[str]) -> None:
     if not wanted:
         return
     renamed: dict[str, str] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in _weights(folder):
         tensors = load_file(path)
         names = {name: _name(name, wanted) for name in tensors}
         if any(old != new for old, new in names.items()):
@@ -109,6 +114,10 @@ def prove_whole(folder: Path, wanted: set[str], model: Any) -> None:
         lost = {name for name in lost if not name.endswith("lm_head.weight")}
     if lost:
         say(f"note: {len(lost)} tensors of the input have no use in this model, such as {sorted(lost)[0]}")
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.safetensors") if path.name != HEAD_FILE)
 
 
 def _name(name: str, wanted: set[str]) -> str:

@@ -18,6 +18,7 @@ from prefdata.records import Conversation, Message, PreferencePair, Record
 from prefdata.rules.pair import template_token
 from prefdata.rules.repetition import loop, may_repeat
 from prefdata.stats.scripts import script_of
+from trainers.config import TrainConfig
 
 LengthUnit = Literal["auto", "characters", "words", "tokens"]
 Count = Callable[[str], int]
@@ -27,7 +28,9 @@ _LONG, _RUN = 500, 100
 _IXC_MARKS = ("<|im_start|>", "<|im_end|>")
 # Writing without spaces between words, whose length is counted in characters. Korean has spaces.
 _UNSPACED = frozenset(("Chinese", "Japanese", "Thai"))
-_UNSPACED_LETTER = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_UNSPACED_LETTER = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+)
 _LINK = re.compile(r"\w+://|www\.|data:")
 
 
@@ -43,11 +46,13 @@ def empty_answer(text: str) -> str | None:
 
 
 def unbroken_run(text: str) -> str | None:
-    """More than 500 characters with a run of more than 100 letters, digits or marks that no writing or link explains."""
+    """More than 500 characters with a run of more than 100 that no link and no writing without spaces explains."""
     if len(text) <= _LONG:
         return None
     for run in text.split():
-        if len(run) <= _RUN or not any(map(str.isalnum, run)):  # without letters: a rule of a table, a dotted line
+        if len(run) <= _RUN or not any(
+            map(str.isalnum, run)
+        ):  # without letters: a rule of a table, a dotted line
             continue
         if _LINK.search(run) is None and _UNSPACED_LETTER.search(run) is None:
             return f"holds {len(run)} characters without a space ({run[:20]}...)"
@@ -123,12 +128,36 @@ class Sieve:
         return f"filter {name}: {said}"
 
 
+def make_sieve(config: TrainConfig, tokens: Count) -> Sieve:
+    """The filters that a run asks for; tokens counts the tokens of a text."""
+    for name in ("max_length_ratio", "max_chosen_ratio"):
+        ratio = getattr(config, name)
+        if 0 < ratio < 1:
+            raise PrefdataError(
+                f"--{name.replace('_', '-')} {ratio:g}: a ratio of lengths is 1 or more; 0 takes every length."
+            )
+    if config.min_length_gap and not (config.max_length_ratio or config.max_chosen_ratio):
+        raise PrefdataError(
+            "--min-length-gap does nothing without --max-length-ratio or --max-chosen-ratio; give one of them."
+        )
+    return Sieve(
+        names=parse_filters(config.filters),
+        max_ratio=config.max_length_ratio,
+        max_chosen_ratio=config.max_chosen_ratio,
+        min_gap=config.min_length_gap,
+        unit=config.length_unit,
+        tokens=tokens,
+    )
+
+
 def parse_filters(text: str) -> tuple[str, ...]:
     """The names in a comma list, each once, in the order given."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in FILTERS:
-            raise PrefdataError(f"--filters {name}: there is no such filter; choose from {', '.join(FILTERS)}.")
+            raise PrefdataError(
+                f"--filters {name}: there is no such filter; choose from {', '.join(FILTERS)}."
+            )
     return names
 
 

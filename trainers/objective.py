@@ -1,9 +1,10 @@
 """What a stage minimises: from a row's log-probabilities to its share of the step's loss, and the numbers to log.
 
 Where it stands: `trainer.py` runs an objective on every packed row and sums what it reports over rows and processes;
-`losses.py` holds the formulas, `preference.py` the stages dpo and mpo. A new stage is a new `Objective`. The decision
-to question: an objective owns the forward pass of a row as well, because a stage that scores whole answers needs other
-outputs of the model than token log-probabilities; the loop then has no case per stage.
+`losses.py` holds the formulas, `preference.py` the stages dpo and mpo, `scoring.py` the stage reward. A new stage is a
+new `Objective`. The decision to question: an objective owns the forward pass of a row as well, because a stage that
+scores whole answers needs other outputs of the model than token log-probabilities; the loop then has no case per
+stage.
 """
 
 from abc import ABC, abstractmethod
@@ -41,6 +42,10 @@ class Objective(ABC):
         The parts of all rows of a step, on all processes, add up to its loss.
         """
 
+    def rewards(self, values: torch.Tensor, reference: torch.Tensor, row: Row) -> torch.Tensor:
+        """[branches] what each answer is worth by this stage's lights: what held-out pairs are judged by."""
+        raise TypeError(f"{type(self).__name__} does not judge answers")
+
     @abstractmethod
     def line(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """The step's numbers for the log, from the sums over all rows and processes."""
@@ -68,7 +73,10 @@ class Objective(ABC):
 def make_objective(config: TrainConfig) -> Objective:
     """The objective of a stage."""
     from trainers.preference import Preference
+    from trainers.scoring import Scores
 
+    if config.stage == "reward":
+        return Scores(config)
     return Generation(config) if config.stage == "sft" else Preference(config)
 
 

@@ -72,6 +72,10 @@ class Preference(Objective):
             values[ends[better]].sum(), drift.square().sum() / 4,
         )  # fmt: skip
 
+    def rewards(self, values: torch.Tensor, reference: torch.Tensor, row: Row) -> torch.Tensor:
+        """The implicit rewards."""
+        return losses.reward(branch_sums(values, row), reference, self.config.beta)
+
     def line(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Losses apart, rewards, margins and log-probabilities per token."""
         pairs = max(1, step.pairs)

@@ -23,6 +23,8 @@ def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: 
     drawn = len(grown.order(config.seed, 0))
     if drawn != len(trees):
         say(f"plan: {drawn} rows per epoch, as the mixture asks (`prefdata mix plan` shows them by source)")
+    for name, count in grown.filtered.items():
+        say(f"plan: filter {name} left {count} rows out")
     for reason in grown.skipped[:5]:
         say(f"left out: {reason}")
     if grown.ends_added:

@@ -1,191 +1,169 @@
-"""The reward model: a score head on any supported model, trained on the same trees as everything else.
+"""A trained reward model: how its head is saved beside the model, and how the folder is loaded and asked for scores.
 
-Where it stands: `run.py` puts a `ScoreHead` where an `AnswerHead` stands in the other stages; `branch_scores` is the
-one way a row is scored, in training, in evaluation and by `RewardModel` (`rewardmodel.py`), which a saved folder is
-loaded as.
+Where it stands: `run.py` saves, `load` gives back. A reward model's folder is an ordinary model folder, which plain
+transformers loads and which still generates, plus two files:
 
-A score is linear in the hidden states, so all three ways of pooling are one: the head gives a number per token, and a
-branch's score is a weighted sum of some of them. `last` takes the branch's last token (its end of turn) with weight 1,
-`token` does the same behind a reward token that was put there, `mean` takes the trunk and the branch's own tokens with
-weight 1/n. So the trunk's tokens are scored once, whatever the number of answers.
+    score_head.safetensors   `weight` [1, width], fp32
+    reward.json              pooling, the reward token (or null), the compute type of the training, prefdata's version
 
-The decision to question: the score head is a child of the model's own output layer, whose forward is replaced for the
-time of training. It is thereby a registered module, seen by the optimiser, by ZeRO, by LoRA (`modules_to_save`) and by
-checkpoints, and is called once per forward inside the module, which ZeRO-3 needs. The output layer itself takes no
-part and is left as it was given, so that the saved folder still is a model that generates.
+The decision to question: scoring goes through the same trees, rows and heads as training, one prompt with all its
+answers at a time, so that a score cannot depend on who asks.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import torch
 
+from prefdata import __version__
 from prefdata.errors import PrefdataError
+from prefdata.jsonl import write_json
+from prefdata.mixtures import Mixture
+from prefdata.records import Conversation, Media, Message, PreferencePair, Record, Text
+from trainers.build import Grown, TreeMaker
+from trainers.config import TrainConfig
+from trainers.export import HEAD_FILE
 from trainers.families import Opened
-from trainers.forest import Row
-from trainers.logprobs import AnswerHead
-from trainers.trees import Tree
+from trainers.pixels import PixelStore
+from trainers.rows import RowMaker
+from trainers.scorehead import Pooling, ScoreHead, branch_scores, reward_token, whole
+from trainers.trees import BadRow, Tree
 
-Pooling = Literal["last", "mean", "token"]
-CHILD = "score"
-"""Name of the score head inside the output layer."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Which tokens of a row make which branch's score: sum of weight * (number of the token at index)."""
-
-    index: torch.Tensor
-    """[parts] positions over the flattened input"""
-    branch: torch.Tensor
-    """[parts] number of the branch"""
-    weight: torch.Tensor
-    """[parts] fp32"""
-    branches: int
-
-    def to(self, device: torch.device) -> "Pool":
-        """The same on a device."""
-        moved = (t.to(device, non_blocking=True) for t in (self.index, self.branch, self.weight))
-        return Pool(*moved, self.branches)
+CARD_FILE: Final = "reward.json"
 
 
-class Score(torch.nn.Linear):
-    """Hidden states [tokens, width] -> one fp32 number per token, without bias; zero before training, as in XTuner.
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What `reward.json` holds."""
 
-    A zero start makes the first loss known (ln 2 per pair), as in the other stages.
-    """
-
-    def __init__(self, width: int, like: torch.Tensor) -> None:
-        super().__init__(width, 1, bias=False, device=like.device, dtype=like.dtype)
-        torch.nn.init.zeros_(self.weight)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[tokens, width] -> [tokens]; fp32 whatever the compute type."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            return torch.nn.functional.linear(hidden.float(), self.weight.float())[:, 0]
+    pooling: Pooling
+    token: str | None
+    dtype: str
+    """fp32 or bf16: the compute type of the training, which scoring takes, too."""
+    shared: bool
+    """Whether the trunk was run once; a model for which that failed is scored the plain way, too."""
+    prefdata: str = ""
 
 
-class ScoreHead(AnswerHead):
-    """An `AnswerHead` that gives scores when asked, with the trained head beside the model's own."""
+def save_head(folder: Path, weight: torch.Tensor, config: TrainConfig, maker: RowMaker) -> None:
+    """Write the score head and what is needed to use it beside a model."""
+    from safetensors.torch import save_file
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        width = model.config.get_text_config().hidden_size
-        own = self.module.weight
-        # Scored in the type of the model's floats; a quantised or partitioned output layer says nothing of its width.
-        like = next(p for p in model.parameters() if p.is_floating_point())
-        self.module.add_module(CHILD, Score(width, like))
-        if own is not model.get_input_embeddings().weight:
-            own.requires_grad_(False)  # it has no gradient, and weight decay would still move it
-        self._pool: Pool | None = None
-
-    def want_scores(self, pool: Pool) -> None:
-        """Give the scores of these branches in the next forward."""
-        self._pool = pool
-
-    def take_off(self) -> torch.Tensor:
-        """Remove the score head from the model, which is then as any other; its weight [1, width], fp32."""
-        child = getattr(self.module, CHILD)
-        child = getattr(child, "modules_to_save", {"default": child})["default"]  # PEFT wraps what it trains
-        weight: torch.Tensor = child.weight.detach().float().cpu().clone()
-        delattr(self.module, CHILD)
-        self.remove()
-        return weight
-
-    def _forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        if self._pool is None:
-            return super()._forward(hidden)
-        pool, self._pool = self._pool, None
-        tokens = hidden.flatten(0, -2)
-        score = getattr(self.module, CHILD)
-        if len(pool.index) < len(tokens):
-            values = score(tokens.index_select(0, pool.index))
-        else:
-            values = score(tokens).index_select(0, pool.index)
-        sums = torch.zeros(pool.branches, dtype=torch.float32, device=hidden.device)
-        return sums.index_add(0, pool.branch, values * pool.weight)[None, :, None]
-
-
-def branch_scores(model: Any, head: ScoreHead, row: Row, pooling: Pooling) -> torch.Tensor:
-    """Scores [branches] of a row made of whole branches, fp32."""
-    head.want_scores(pool_of(row, pooling).to(row["pairs"].device))
-    out: torch.Tensor = model(**row["forward"]).logits
-    return out[0, :, 0]
-
-
-def pool_of(row: Row, pooling: Pooling) -> Pool:
-    """What to sum for each branch, from the lengths of a row's trees.
-
-    A shared row is one sequence, trunk and branches one after the other; a padded one has a sequence per branch that
-    begins with the trunk. Where there is one branch, both are the same.
-    """
-    sequences, width = row["forward"]["input_ids"].shape
-    index: list[torch.Tensor] = []
-    number = place = 0
-    for tree in row["trees"]:
-        if sequences == 1:
-            start, place = place, place + len(tree.trunk)
-        for branch in tree.branches:
-            length = len(branch.inputs)
-            if sequences > 1:
-                start, place = number * width, number * width + len(tree.trunk)
-            own = torch.arange(place, place + length)
-            index.append(
-                torch.cat([torch.arange(start, start + len(tree.trunk)), own])
-                if pooling == "mean"
-                else own[-1:]
-            )
-            place += length
-            number += 1
-    counts = torch.tensor([len(part) for part in index])
-    return Pool(
-        index=torch.cat(index),
-        branch=torch.repeat_interleave(torch.arange(number), counts),
-        weight=torch.repeat_interleave(1.0 / counts, counts),
-        branches=number,
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"weight": weight.contiguous()}, folder / HEAD_FILE)
+    computed = maker.autocast_to or maker.dtype
+    card = Card(
+        pooling=config.pooling,
+        token=config.reward_token,
+        dtype="bf16" if computed is torch.bfloat16 else "fp32",
+        shared=maker.share,
+        prefdata=__version__,
     )
+    write_json(folder / CARD_FILE, msgspec.to_builtins(card))
 
 
-def whole(trees: Sequence[Tree], token: int | None) -> list[Tree]:
-    """The trees as a reward model reads them: every token of an answer is input, with `token`, if any, behind it."""
-    return [
-        replace(
-            tree,
-            branches=tuple(
-                replace(
-                    branch,
-                    ids=branch.ids if token is None else (*branch.ids, token),
-                    supervised=branch.supervised if token is None else (*branch.supervised, False),
-                    whole=True,
-                )
-                for branch in tree.branches
-            ),
+def load(folder: str | Path, *, device: str | None = None, max_tokens: int = 8192) -> "RewardModel":
+    """The reward model in a folder. device: where it runs, a GPU where there is one; max_tokens: of one packed row."""
+    from safetensors.torch import load_file
+
+    from trainers import attention, families
+
+    path = Path(folder)
+    for name in (CARD_FILE, HEAD_FILE):
+        if not (path / name).is_file():
+            raise PrefdataError(
+                f"{path}: is no reward model, it lacks {name}; train one with `prefdata train --stage reward`."
+            )
+    try:
+        card = msgspec.json.decode((path / CARD_FILE).read_bytes(), type=Card)
+    except msgspec.DecodeError as error:
+        raise PrefdataError(
+            f"{path / CARD_FILE}: cannot be read ({error}); train the model again."
+        ) from error
+    opened = families.open_model(str(path))
+    dtype = torch.bfloat16 if card.dtype == "bf16" else torch.float32
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = families.load_weights(opened, dtype).to(place).eval()
+    if card.shared:
+        attention.install(model)
+    head = ScoreHead(model)
+    head.set_weight(load_file(path / HEAD_FILE)["weight"])
+    maker = RowMaker(PixelStore(opened), opened.pad_id, max_tokens, place, dtype, share=card.shared)
+    return RewardModel(opened, model, head, maker, card)
+
+
+class RewardModel:
+    """Gives answers scores: higher is better, differences matter, the level is arbitrary."""
+
+    def __init__(self, opened: Opened, model: Any, head: ScoreHead, maker: RowMaker, card: Card) -> None:
+        self.opened, self.model, self.head, self.maker, self.card = opened, model, head, maker, card
+        self._token = reward_token(opened, card.pooling, card.token)
+
+    def scores(
+        self, records: Iterable[Record], folder: Path | None = None, root: Path | None = None
+    ) -> list[tuple[float, ...]]:
+        """The score of every answer of every record: (chosen, rejected) of a pair, one of a conversation.
+
+        folder, root: where relative image paths start, as for a data file in `folder` with an image root.
+        """
+        trees = [
+            self._tree(record, f"record {number}", folder or Path(), root)
+            for number, record in enumerate(records)
+        ]
+        return self.score_trees(whole(trees, self._token))
+
+    def score(
+        self, chats: Sequence[Sequence[dict[str, Any]]], images: Sequence[Sequence[str | Path]] = ()
+    ) -> list[float]:
+        """The score of each chat, a list of {role, content} that ends with the answer.
+
+        images: for each chat the files it shows, which stand in front of its first question; empty = none shows any.
+        """
+        if images and len(images) != len(chats):
+            raise PrefdataError(
+                f"{len(chats)} chats with {len(images)} lists of images; give one list per chat, [] for none."
+            )
+        shown = images or [[] for _ in chats]
+        records = [_conversation(chat, files) for chat, files in zip(chats, shown, strict=True)]
+        return [found[0] for found in self.scores(records)]
+
+    @torch.no_grad()
+    def score_trees(self, trees: Sequence[Tree]) -> list[tuple[float, ...]]:
+        """The score of every branch of trees as `reward.whole` makes them."""
+        self.model.eval()
+        found: dict[int, tuple[float, ...]] = {}
+        for members in self.maker.cut(trees):
+            row = self.maker.make([trees[member] for member in members])
+            values = iter(branch_scores(self.model, self.head, row, self.card.pooling).tolist())
+            for member in members:
+                found[member] = tuple(next(values) for _ in trees[member].branches)
+        return [found[number] for number in range(len(trees))]
+
+    def _tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
+        maker = TreeMaker(
+            self.opened,
+            self.maker.pixels,
+            isinstance(record, PreferencePair),
+            self.opened.max_length - (self._token is not None),
+            Grown(Mixture(())),
         )
-        for tree in trees
-    ]
+        try:
+            return maker.tree(record, place, folder, root)
+        except BadRow as error:
+            raise PrefdataError(f"{place}: {error}; it cannot be scored.") from error
 
 
-def reward_token(opened: Opened, pooling: Pooling, token: str | None) -> int | None:
-    """The id of the token that answers are scored at; None where no token is added.
-
-    It must be one token of the vocabulary: a new one would need new rows in the embedding, and a model that other
-    programs load only with our files.
-    """
-    if pooling != "token":
-        if token is not None:
-            raise PrefdataError(f"--reward-token {token}: is of use with --pooling token only; leave it out.")
-        return None
-    tokenizer = opened.tokenizer
-    taken = (tokenizer.eos_token_id, opened.image_token_id)
-    ids = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
-    known = [name for name, number in ids.items() if number not in taken]
-    hint = f"this tokenizer has {', '.join(known[:6])}" if known else "look into its tokenizer_config.json"
-    if token is None:
-        raise PrefdataError(f"--pooling token needs --reward-token, a special token of the model; {hint}.")
-    number = opened.tokenizer.get_vocab().get(token)
-    if number is None or number >= opened.config.get_text_config().vocab_size:
-        raise PrefdataError(f"--reward-token {token}: is no token of {opened.name}; {hint}.")
-    if number == opened.image_token_id:
-        raise PrefdataError(f"--reward-token {token}: stands for an image in {opened.name}; choose another.")
-    return int(number)
+def _conversation(chat: Sequence[dict[str, Any]], files: Sequence[str | Path]) -> Record:
+    turns = []
+    for turn in chat:
+        role, content = turn.get("role"), turn.get("content")
+        if role not in ("system", "user", "assistant") or not isinstance(content, str):
+            raise PrefdataError(
+                f"a turn of a chat is {str(turn)[:80]}; give {{role: system, user or assistant, content: text}}."
+            )
+        turns.append(Message(role=role, content=(Text(content),)))
+    if not turns or turns[-1].role != "assistant":
+        raise PrefdataError("a chat must end with the assistant's answer, which is what is scored.")
+    media = tuple(Media(kind="image", uri=str(Path(file).absolute())) for file in files)
+    return Conversation(messages=tuple(turns), media=media)

@@ -8,6 +8,7 @@ proof that the installed versions still agree with the packed path.
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,16 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         attention,
         build,
         check,
+        evaluation,
         export,
         families,
         objective,
         pixels,
         plan,
         reference,
+        reward,
         rows,
+        scorehead,
         steplog,
         trainer,
     )
@@ -51,7 +55,16 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     goal = objective.make_objective(config)
     opened = families.open_model(config.model)
     store = pixels.PixelStore(opened)
+    token = (
+        scorehead.reward_token(opened, config.pooling, config.reward_token)
+        if config.stage == "reward"
+        else None
+    )
     grown = build.grow(config, opened, store)
+    held = evaluation.hold_out(config, grown, opened, store)
+    if config.stage == "reward":
+        grown.trees = scorehead.whole(grown.trees, token)
+        held = held and replace(held, trees=scorehead.whole(held.trees, token))
 
     def planned(share: bool) -> plan.Plan:
         return plan.make_plan(
@@ -70,7 +83,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     silenced = families.silence_dropout(model)
     if silenced:
         say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
-    head = AnswerHead(model)
+    head = scorehead.ScoreHead(model) if config.stage == "reward" else AnswerHead(model)
     autocast = torch.bfloat16 if bf16 and not args.deepspeed else None
     maker = rows.RowMaker(
         store,
@@ -89,27 +102,36 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
             maker, todo = maker.plain(), planned(False)
             args.gradient_accumulation_steps = todo.rows_per_step
     known: reference.Reference = {}
-    if config.stage != "sft":
+    if config.stage in ("dpo", "mpo"):
         cache = Path(config.reference_cache) if config.reference_cache else output
-        needed = [grown.trees[number] for number in todo.used]
+        needed = [grown.trees[number] for number in todo.used] + (held.trees if held else [])
         known = reference.reference_logps(model, head, opened, needed, maker, cache)
     expected = goal.first_loss(todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
     if config.lora_rank:
-        model = adapters.add_lora(model, config)
+        model = adapters.add_lora(
+            model, config, head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
+        )
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
     loop = trainer.ForestTrainer(goal, todo, grown.trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:
         write_json(output / CARD_FILE, _card(config, todo, maker.share))
-    log.keep(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    log.keep(done)
+    if held is not None:
+        loop.evaluator = evaluation.Evaluator(config, held, goal, known, maker, opened, len(todo.steps))
+        loop.evaluator.keep(done)
     loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     log.close()
+    weight = head.take_off() if isinstance(head, scorehead.ScoreHead) else None
     head.remove()
     if rank == 0:
         target = DTYPES.get(config.save_dtype, opened.weights_dtype)
+        if weight is not None:
+            reward.save_head(output, weight, config, maker)
         export.export(loop.accelerator.unwrap_model(loop.model), opened, output, target)
     if processes > 1:
         torch.distributed.barrier()

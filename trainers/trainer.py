@@ -21,6 +21,7 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers.claim import STATE_FILE
+from trainers.evaluation import Evaluator
 from trainers.logprobs import AnswerHead
 from trainers.objective import Objective
 from trainers.plan import Plan, PlannedRow
@@ -75,6 +76,7 @@ class ForestTrainer(Trainer):
         self.objective: Objective = objective
         self.plan, self.maker, self.head, self.steps = plan, maker, head, steps
         self.fingerprint = plan.fingerprint(trees)
+        self.evaluator: Evaluator | None = None
         self._sums = torch.zeros(len(objective.sums), dtype=torch.float64)
         self._rate = 0.0
         self.remove_callback(PrinterCallback)
@@ -123,8 +125,11 @@ class ForestTrainer(Trainer):
         sums = dict(zip(self.objective.sums, self._sums.tolist(), strict=True))
         self._sums.zero_()
         step = self.plan.steps[self.state.global_step - 1]
-        self.steps.step(self.state.global_step, step, self.objective.line(step, sums), self._rate)
+        line = self.objective.line(step, sums)
         self.objective.end_step(step, sums)
+        if self.evaluator is not None and self.evaluator.due(self.state.global_step):
+            line |= self.evaluator(self.model_wrapped, self.head, self.state.global_step)
+        self.steps.step(self.state.global_step, step, line, self._rate)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete and write the step's line; Trainer knows the gradient norm only here."""

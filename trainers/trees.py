@@ -48,6 +48,8 @@ class Tree:
     branches: tuple[Branch, ...]
     pairs: tuple[tuple[int, int], ...] = ()
     images: tuple[Path | bytes, ...] = ()
+    margins: tuple[float, ...] = ()
+    """How much better the chosen answer of each pair was judged to be; empty where no row says so."""
 
     @cached_property
     def key(self) -> str:

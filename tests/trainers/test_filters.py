@@ -98,5 +98,7 @@ def test_length_ratios() -> None:
 def test_names_of_filters() -> None:
     assert parse_filters(" repetition, empty-answer,repetition") == ("repetition", "empty-answer")
     assert parse_filters("") == ()
-    with pytest.raises(PrefdataError, match="--filters long: there is no such filter; choose from template-leak"):
+    with pytest.raises(
+        PrefdataError, match="--filters long: there is no such filter; choose from template-leak"
+    ):
         parse_filters("long")

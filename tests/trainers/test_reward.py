@@ -1,103 +1,83 @@
-"""A reward model's scores and gradients are those of plain separate forwards, for every way of pooling."""
+"""`prefdata train --stage reward`: from pairs to a folder that gives the same scores again."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from prefdata.errors import PrefdataError
-from tests.support.forests import Grove, grow
-from trainers import families, reward
-from trainers.reward import Pooling, ScoreHead, branch_scores, reward_token, whole
-from trainers.trees import Tree
-
-POOLINGS: tuple[Pooling, ...] = ("last", "mean", "token")
-TOKEN = "<|im_start|>"
+from prefdata.readers import read_rows
+from tests.support.forests import config
+from tests.support.program import read_lines
+from trainers import reward
+from trainers.launch import environment
+from trainers.run import run
 
 
-def scored(kind: str, models: dict[str, Path], data: Path, pooling: Pooling) -> tuple[Grove, list[Tree]]:
-    """A model with a score head of random weights, and its trees as they are scored."""
-    grove = grow(models[kind], data)
-    grove.head.remove()
-    grove.head = ScoreHead(grove.model)
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        weight = grove.head.module.score.weight
-        weight.copy_(torch.randn(weight.shape, generator=generator) / 4)
-    token = reward_token(grove.opened, pooling, TOKEN if pooling == "token" else None)
-    return grove, whole(grove.trees[:5], token)
+def train(**settings: Any) -> dict[str, Any]:
+    """A run in this process."""
+    usual: dict[str, Any] = {"stage": "reward", "save_dtype": "fp32", "max_steps": 4}
+    made = config(**usual | settings)
+    with environment(made):
+        result = run(made)
+    assert result is not None
+    return result
 
 
-def separate(grove: Grove, trees: list[Tree], pooling: Pooling) -> tuple[torch.Tensor, Any, torch.Tensor]:
-    """The oracle: each branch alone through a freshly loaded model without any of our parts."""
-    model = families.load_weights(grove.opened, torch.float32)
-    weight = grove.head.module.score.weight.detach().clone().requires_grad_()
-    found = []
-    for tree in trees:
-        for branch in tree.branches:
-            pixels = grove.maker.pixels.load(tree) if tree.images else {}
-            hidden = model.model(input_ids=torch.tensor([[*tree.trunk, *branch.ids]]), **pixels)[0][0]
-            found.append((hidden.mean(0) if pooling == "mean" else hidden[-1]) @ weight[0])
-    return torch.stack(found), model, weight
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    return read_lines(folder / "train_log.jsonl")
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("kind", ["llama", "llava"])
-def test_shared_scores_equal_separate_forwards(
-    kind: str, pooling: Pooling, models: dict[str, Path], pairs: Path, text_pairs: Path
-) -> None:
-    grove, trees = scored(kind, models, pairs if kind == "llava" else text_pairs, pooling)
-    expected, plain, weight = separate(grove, trees, pooling)
-    mixing = torch.linspace(-1, 1, len(expected))
-    (expected * mixing).sum().backward()
-    assert expected.std() > 0.01  # scores that are all alike would prove nothing
-    for maker in (grove.maker, grove.maker.plain()):
-        grove.model.zero_grad()
-        found = branch_scores(grove.model, grove.head, maker.make(trees), pooling)
-        assert found.dtype == torch.float32
-        (found * mixing).sum().backward()
-        assert (found - expected).abs().max() < 1e-5
-        own = {name: p.grad for name, p in grove.model.named_parameters() if p.grad is not None}
-        assert torch.allclose(own.pop("lm_head.score.weight"), weight.grad, atol=1e-5)
-        wanted = {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
-        assert own.keys() == wanted.keys()
-        for name, gradient in own.items():
-            scale = max(1.0, float(wanted[name].abs().max()))
-            assert (gradient - wanted[name]).abs().max() < 1e-5 * scale, name
-
-
-def test_the_end_of_turn_is_what_is_scored(models: dict[str, Path], text_pairs: Path) -> None:
-    """Without the last token in the input, `last` would score the token before it: another number."""
-    grove, trees = scored("llama", models, text_pairs, "last")
-    assert all(branch.ids[-1] in grove.opened.end_ids for tree in trees for branch in tree.branches)
-    right = branch_scores(grove.model, grove.head, grove.maker.make(trees), "last")
-    wrong = branch_scores(grove.model, grove.head, grove.maker.make(grove.trees[:5]), "last")
-    assert (right - wrong).abs().min() > 1e-3
-
-
-def test_the_model_itself_is_left_as_it_was(models: dict[str, Path], text_pairs: Path) -> None:
-    grove, trees = scored("llama", models, text_pairs, "last")
-    ids = torch.tensor([[1, 2, 3]])
-    plain = families.load_weights(grove.opened, torch.float32)
-    branch_scores(grove.model, grove.head, grove.maker.make(trees), "last")
-    assert torch.equal(grove.model(input_ids=ids).logits, plain(input_ids=ids).logits)
-    assert grove.head.take_off().shape == (1, 32)
-    assert grove.model.state_dict().keys() == plain.state_dict().keys()
+def accuracy_of(folder: Path, data: Path) -> tuple[float, list[tuple[float, ...]]]:
+    """What a reloaded model makes of pairs."""
+    model = reward.load(folder)
+    scores = model.scores([row.record for row in read_rows(data, "mmpr")], folder=data.parent)
+    return sum(chosen > rejected for chosen, rejected in scores) / len(scores), scores
 
 
 @pytest.mark.parametrize(
-    ("pooling", "token", "reason"),
+    ("kind", "settings"),
     [
-        ("token", None, r"needs --reward-token.*<\|im_start\|>"),
-        ("token", "<|reward|>", "is no token of"),
-        ("token", "<image>", "stands for an image"),
-        ("mean", TOKEN, "of use with --pooling token only"),
+        ("llava", {"pooling": "mean", "deepspeed": "zero1"}),
+        ("llava", {"pooling": "last", "lora_rank": 4, "learning_rate": 1e-2}),
+        ("llama", {"pooling": "token", "reward_token": "<|im_start|>", "deepspeed": "zero1"}),
+        ("llama", {"lora_rank": 4, "deepspeed": "zero1", "learning_rate": 1e-2, "score_penalty": "l2"}),
     ],
 )
-def test_reward_tokens_that_cannot_be(
-    pooling: Pooling, token: str | None, reason: str, models: dict[str, Path]
+def test_a_reloaded_model_gives_the_same_scores(
+    kind: str,
+    settings: dict[str, Any],
+    models: dict[str, Path],
+    pairs: Path,
+    text_pairs: Path,
+    tmp_path: Path,
 ) -> None:
-    opened = families.open_model(str(models["llava"]))
-    with pytest.raises(PrefdataError, match=reason):
-        reward.reward_token(opened, pooling, token)
+    data, out = pairs if kind == "llava" else text_pairs, tmp_path / "out"
+    train(model=models[kind], data=data, output=out, eval_data=str(data), **settings)
+    lines = log_of(out)
+    assert lines[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)  # a head of zeros
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    accuracy, scores = accuracy_of(out, data)
+    (found,) = json.loads((out / "eval.json").read_text())["history"]
+    assert found["accuracy"] == pytest.approx(accuracy)
+    margin = sum(chosen - rejected for chosen, rejected in scores) / len(scores)
+    assert abs(margin) > 1e-3
+    assert found["mean_margin"] == pytest.approx(margin, abs=1e-4)
+    assert lines[-1]["eval_mean_margin"] == found["mean_margin"]
+    card = json.loads((out / "reward.json").read_text())
+    assert card["pooling"] == settings.get("pooling", "last")
+    assert plain_names(out) == plain_names(models[kind]) - untied(kind)
+    if "lora_rank" in settings:
+        assert (out / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def plain_names(folder: Path) -> set[str]:
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", framework="pt") as tensors:
+        return set(tensors.keys())
+
+
+def untied(kind: str) -> set[str]:
+    return {"language_model.lm_head.weight", "lm_head.weight"} if kind == "llava" else set()

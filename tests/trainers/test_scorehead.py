@@ -1,0 +1,108 @@
+"""A reward model's scores and gradients are those of plain separate forwards, for every way of pooling."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prefdata.errors import PrefdataError
+from tests.support.forests import Grove, grow
+from trainers import families
+from trainers.scorehead import Pooling, ScoreHead, branch_scores, reward_token, whole
+from trainers.trees import Tree
+
+POOLINGS: tuple[Pooling, ...] = ("last", "mean", "token")
+TOKEN = "<|im_start|>"
+
+
+def scored(
+    kind: str, models: dict[str, Path], data: Path, pooling: Pooling
+) -> tuple[Grove, ScoreHead, list[Tree]]:
+    """A model with a score head of random weights, and its trees as they are scored."""
+    grove = grow(models[kind], data)
+    grove.head.remove()
+    head = ScoreHead(grove.model)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        weight = head.module.score.weight
+        weight.copy_(torch.randn(weight.shape, generator=generator) / 4)
+    token = reward_token(grove.opened, pooling, TOKEN if pooling == "token" else None)
+    return grove, head, whole(grove.trees[:5], token)
+
+
+def separate(
+    grove: Grove, head: ScoreHead, trees: list[Tree], pooling: Pooling
+) -> tuple[torch.Tensor, Any, torch.Tensor]:
+    """The oracle: each branch alone through a freshly loaded model without any of our parts."""
+    model = families.load_weights(grove.opened, torch.float32)
+    weight = head.module.score.weight.detach().clone().requires_grad_()
+    found = []
+    for tree in trees:
+        for branch in tree.branches:
+            pixels = grove.maker.pixels.load(tree) if tree.images else {}
+            hidden = model.model(input_ids=torch.tensor([[*tree.trunk, *branch.ids]]), **pixels)[0][0]
+            found.append((hidden.mean(0) if pooling == "mean" else hidden[-1]) @ weight[0])
+    return torch.stack(found), model, weight
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("kind", ["llama", "llava"])
+def test_shared_scores_equal_separate_forwards(
+    kind: str, pooling: Pooling, models: dict[str, Path], pairs: Path, text_pairs: Path
+) -> None:
+    grove, head, trees = scored(kind, models, pairs if kind == "llava" else text_pairs, pooling)
+    expected, plain, weight = separate(grove, head, trees, pooling)
+    mixing = torch.linspace(-1, 1, len(expected))
+    (expected * mixing).sum().backward()
+    assert expected.std() > 0.01  # scores that are all alike would prove nothing
+    for maker in (grove.maker, grove.maker.plain()):
+        grove.model.zero_grad()
+        found = branch_scores(grove.model, head, maker.make(trees), pooling)
+        assert found.dtype == torch.float32
+        (found * mixing).sum().backward()
+        assert (found - expected).abs().max() < 1e-5
+        own = {name: p.grad for name, p in grove.model.named_parameters() if p.grad is not None}
+        assert weight.grad is not None
+        assert torch.allclose(own.pop("lm_head.score.weight"), weight.grad, atol=1e-5)
+        wanted = {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
+        assert own.keys() == wanted.keys()
+        for name, gradient in own.items():
+            scale = max(1.0, float(wanted[name].abs().max()))
+            assert (gradient - wanted[name]).abs().max() < 1e-5 * scale, name
+
+
+def test_the_end_of_turn_is_what_is_scored(models: dict[str, Path], text_pairs: Path) -> None:
+    """Without the last token in the input, `last` would score the token before it: another number."""
+    grove, head, trees = scored("llama", models, text_pairs, "last")
+    assert all(branch.ids[-1] in grove.opened.end_ids for tree in trees for branch in tree.branches)
+    right = branch_scores(grove.model, head, grove.maker.make(trees), "last")
+    wrong = branch_scores(grove.model, head, grove.maker.make(grove.trees[:5]), "last")
+    assert (right - wrong).abs().min() > 1e-3
+
+
+def test_the_model_itself_is_left_as_it_was(models: dict[str, Path], text_pairs: Path) -> None:
+    grove, head, trees = scored("llama", models, text_pairs, "last")
+    ids = torch.tensor([[1, 2, 3]])
+    plain = families.load_weights(grove.opened, torch.float32)
+    branch_scores(grove.model, head, grove.maker.make(trees), "last")
+    assert torch.equal(grove.model(input_ids=ids).logits, plain(input_ids=ids).logits)
+    assert head.take_off().shape == (1, 32)
+    assert grove.model.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("pooling", "token", "reason"),
+    [
+        ("token", None, r"needs --reward-token.*<\|im_start\|>"),
+        ("token", "<|reward|>", "is no token of"),
+        ("token", "<image>", "stands for an image"),
+        ("mean", TOKEN, "of use with --pooling token only"),
+    ],
+)
+def test_reward_tokens_that_cannot_be(
+    pooling: Pooling, token: str | None, reason: str, models: dict[str, Path]
+) -> None:
+    opened = families.open_model(str(models["llava"]))
+    with pytest.raises(PrefdataError, match=reason):
+        reward_token(opened, pooling, token)
