@@ -170,7 +170,11 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     )
 
     deepspeed: Annotated[
-        str, Meta(description="zero1, none, or a DeepSpeed JSON file.", extra={"metavar": "zero1|none|FILE"})
+        str,
+        Meta(
+            description="How weights, gradients and optimiser are cut over processes; FILE is a DeepSpeed JSON.",
+            extra={"metavar": "none|zero1|zero2|zero3|zero3-offload|FILE"},
+        ),
     ] = "zero1"
     nproc: Annotated[int, Meta(ge=1, description="Start this many processes on this machine.")] = 1
     save_steps: Annotated[

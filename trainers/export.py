@@ -16,6 +16,7 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.models import model_folder
 from prefdata.progress import say
+from trainers.config import TrainConfig
 from trainers.families import Opened
 
 HEAD_FILE = "score_head.safetensors"
@@ -51,6 +52,25 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
             f"{folder}: the model cannot be written ({reason}); free some space or choose another --output-dir.",
             exit_code=EXIT_DATA,
         ) from error
+
+
+def assembled(opened: Opened, config: TrainConfig, state: dict[str, torch.Tensor]) -> Any:
+    """The trained model on the CPU, whole, from all its weights by name: what ZeRO-3 has cut over processes.
+
+    The first process does it alone: nothing here may wait for the others.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    from trainers import adapters, families
+
+    unset_hf_deepspeed_config()  # a model made under it would be cut again
+    with torch.device("meta"):
+        model = families.empty(opened)
+        if config.lora_rank:
+            model = adapters.add_lora(model, config)
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    return model
 
 
 def tensor_names(folder: Path) -> set[str]:

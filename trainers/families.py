@@ -114,6 +114,14 @@ def load_weights(opened: Opened, dtype: torch.dtype) -> Any:
     return model
 
 
+def empty(opened: Opened) -> Any:
+    """A model of the same structure without its weights."""
+    import transformers as hf
+
+    loader: Any = hf.AutoModelForImageTextToText if opened.takes_images else hf.AutoModelForCausalLM
+    return loader.from_config(opened.config)
+
+
 def silence_dropout(model: torch.nn.Module) -> int:
     """Set every dropout to 0 and count them: noise in the policy alone would make rewards noisy from the first step."""
     found = 0

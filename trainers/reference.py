@@ -69,7 +69,8 @@ def _compute(model: Any, head: AnswerHead, trees: list[Tree], maker: RowMaker, p
     ):
         for start in range(0, len(rows), maker.processes):
             together = rows[start : start + maker.processes]
-            mine = together[maker.rank] if maker.rank < len(together) else []
+            # Without a row of its own, a process runs another's: where weights are cut, all must take part.
+            mine = together[min(maker.rank, len(together) - 1)]
             fresh = _values(model, head, [trees[number] for number in mine], maker)
             if maker.processes > 1:
                 shares: list[Any] = [None] * maker.processes

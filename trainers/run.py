@@ -43,6 +43,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         reward,
         rows,
         scorehead,
+        shards,
         steplog,
         trainer,
     )
@@ -96,16 +97,19 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         rank,
         processes,
     )
-    if config.share:
-        attention.install(model)
-        if not check.sharing_holds(model, head, grown.trees, maker, required=config.require_share):
-            maker, todo = maker.plain(), planned(False)
-            args.gradient_accumulation_steps = todo.rows_per_step
     known: reference.Reference = {}
-    if config.stage in ("dpo", "mpo"):
-        cache = Path(config.reference_cache) if config.reference_cache else output
-        needed = [grown.trees[number] for number in todo.used] + (held.trees if held else [])
-        known = reference.reference_logps(model, head, opened, needed, maker, cache)
+    with shards.readable(model):
+        if config.share:
+            attention.install(model)
+            if not check.sharing_holds(model, head, grown.trees, maker, required=config.require_share):
+                maker, todo = maker.plain(), planned(False)
+                args = training_arguments(
+                    config, output, todo
+                )  # DeepSpeed's settings hold the old number of rows
+        if config.stage in ("dpo", "mpo"):
+            cache = Path(config.reference_cache) if config.reference_cache else output
+            needed = [grown.trees[number] for number in todo.used] + (held.trees if held else [])
+            known = reference.reference_logps(model, head, opened, needed, maker, cache)
     expected = goal.first_loss(todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
@@ -128,11 +132,15 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     log.close()
     weight = head.take_off() if isinstance(head, scorehead.ScoreHead) else None
     head.remove()
+    state = shards.whole_state(loop.model)
     if rank == 0:
+        trained = loop.accelerator.unwrap_model(loop.model)
+        if state is not None:
+            trained = export.assembled(opened, config, state)
         target = DTYPES.get(config.save_dtype, opened.weights_dtype)
         if weight is not None:
             reward.save_head(output, weight, config, maker)
-        export.export(loop.accelerator.unwrap_model(loop.model), opened, output, target)
+        export.export(trained, opened, output, target)
     if processes > 1:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

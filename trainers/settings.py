@@ -29,7 +29,7 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
     """Trainer's settings. Creating them also starts the process group."""
     from transformers import TrainingArguments
 
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(output),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=todo.rows_per_step,
@@ -56,6 +56,12 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
         disable_tqdm=True,
         report_to=[],
     )
+    if args.deepspeed and args.world_size > 1:
+        import deepspeed
+
+        # Takes over the process group of TrainingArguments; loading under ZeRO-3 asks DeepSpeed for its size.
+        deepspeed.init_distributed(verbose=False)
+    return args
 
 
 def deepspeed_config(name: str) -> dict[str, Any] | None:
@@ -68,6 +74,11 @@ def deepspeed_config(name: str) -> dict[str, Any] | None:
         settings: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise PrefdataError(f"--deepspeed {name}: not a JSON object ({error}).") from error
+    if "optimizer" in settings or "scheduler" in settings:
+        block = "optimizer" if "optimizer" in settings else "scheduler"
+        raise PrefdataError(
+            f"--deepspeed {name}: has its own `{block}`, which flags such as --learning-rate decide; remove that block."
+        )
     import deepspeed
 
     # The shared-memory collective is compiled at start; gloo does the same without a compiler.
@@ -79,6 +90,7 @@ def _read_user_file(name: str) -> bytes:
     path = Path(name)
     if not path.is_file():
         raise PrefdataError(
-            f"--deepspeed {name}: neither zero1 nor none nor a file; name a DeepSpeed JSON file."
+            f"--deepspeed {name}: neither none, zero1, zero2, zero3, zero3-offload nor a file; name one of these, or "
+            "a DeepSpeed JSON file."
         )
     return path.read_bytes()
