@@ -19,7 +19,7 @@ export PREFDATA_TEST_CACHE := $(TEST_CACHE)
 VLLM_ENV := VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 VLLM_LOGGING_LEVEL=WARNING
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench fuzz clean
+.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench fuzz faults clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,11 +61,14 @@ test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what conv
 
 bench: $(MAIN_STAMP)  ## the benchmarks, as interleaved ratios, into benchmarks/results/ (3 min)
 	@echo "bench: runs every benchmark and writes benchmarks/results/*.json (about 3 minutes)"
-	@set -e; for name in $(filter-out __init__ harness fuzz original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	@set -e; for name in $(filter-out __init__ harness fuzz faults original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 	  $(VENV)/bin/python -m "benchmarks.$$name"; done
 
 fuzz: $(MAIN_STAMP)  ## ten minutes of damaged files against validate and convert (10 min)
 	$(VENV)/bin/python -m benchmarks.fuzz --seconds 600
+
+faults: $(MAIN_STAMP)  ## kill, stall, tear and starve real runs; prints what was expected and seen (10 min)
+	$(VENV)/bin/python -m benchmarks.faults
 
 clean:  ## remove the environments, caches and the demo's output
 	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CONSUMERS) demo-out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
