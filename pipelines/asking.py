@@ -46,7 +46,6 @@ async def ask_and_close(
     *,
     prefix: bool,
     n: int,
-    in_flight: int,
     stall_timeout: float | None,
     follow: Callable[[Sequence[Request]], list[Request]],
 ) -> None:
@@ -59,7 +58,6 @@ async def ask_and_close(
             requests,
             owed,
             handle,
-            in_flight=in_flight,
             stall_timeout=stall_timeout,
             follow=follow,
         )

@@ -58,14 +58,13 @@ def sample(
     *,
     plan: Plan,
     how: Judging | None = None,
-    in_flight: int,
     stall_timeout: float | None = None,
 ) -> list[str]:
     """Ask the engine everything the run still owes, judging each reply as it comes; returns the keys of all rounds."""
     fail_unaskable(run, asked)
     rounds = Rounds(run, asked, plan)
     if rounds.finished < len(asked):
-        asyncio.run(_sample(engine, run, asked, model, rounds, how or Judging(), in_flight, stall_timeout))
+        asyncio.run(_sample(engine, run, asked, model, rounds, how or Judging(), stall_timeout))
     return rounds.keys()
 
 
@@ -76,7 +75,6 @@ async def _sample(
     model: str,
     rounds: Rounds,
     how: Judging,
-    in_flight: int,
     stall_timeout: float | None,
 ) -> None:
     abilities = await engine.start()
@@ -108,7 +106,6 @@ async def _sample(
             handle,
             prefix=False,
             n=max(request.n for request in requests if request),
-            in_flight=in_flight,
             stall_timeout=stall_timeout,
             follow=rounds.follow,
         )

@@ -130,7 +130,6 @@ def _generate(config: "Config", how: results.Pairing) -> _Finished:
             checkpoint_name(config.checkpoint),
             plan=config.plan,
             how=config.judging,
-            in_flight=config.in_flight,
             stall_timeout=config.stall_timeout or None,
         )
         counts = results.finish(rundir, [one.id for one in asked], keys, how, config.sampling())

@@ -194,7 +194,6 @@ async def _generate(
                 requests,
                 rundir.owed,
                 handle,
-                in_flight=config.in_flight,
                 stall_timeout=config.stall_timeout or None,
             )
         return watched.tokens, watched.rate

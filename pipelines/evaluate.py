@@ -97,7 +97,6 @@ def _evaluate(config: "Config", path: Path) -> dict[str, Any]:
             asked,
             checkpoint_name(config.checkpoint),
             plan=Plan(most=how.n, size=how.n),
-            in_flight=config.in_flight,
             stall_timeout=config.stall_timeout or None,
         )
         ids = [one.id for one in asked]

@@ -5,6 +5,9 @@ is still owed, and a row with nothing to ask leaves its place empty, so that a s
 A group with nothing owed is skipped; one with something owed is asked whole and only what is owed is handled. Asking a
 few finished requests again costs less than results that hang on when a run was killed.
 
+Engines that schedule by themselves are asked about one image after the other: what they keep of an image and of a
+prompt is then still there for the next question about it. The groups of the others stay as they are.
+
 Rows that are asked in rounds: `follow` names what a group asks next, from the replies that were handled. Each group
 goes through its rounds alone, so no row waits for the rounds of others.
 """
@@ -14,7 +17,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from pipelines.engines.base import Engine, Reply, Request
+from pipelines.engines.base import Engine, Reply, Request, WatchesItself
+from pipelines.engines.pictures import key_of
 from pipelines.watchdog import Stalled, Watchdog
 
 T = TypeVar("T")
@@ -35,7 +39,6 @@ async def feed(
     owed: Callable[[str], bool],
     handle: Callable[[Request, Reply], None],
     *,
-    in_flight: int,
     stall_timeout: float | None = None,
     follow: Callable[[Sequence[Request]], list[Request]] = lambda _: [],
 ) -> None:
@@ -44,11 +47,10 @@ async def feed(
     requests: one per row, None where a row has nothing to ask; its place in the group stays empty.
     owed: by a request's `key`. follow: the next round of a group that was asked (`[]`: there is none); it hangs on what
     was answered alone, because after a restart the rounds of every group are gone through again.
-    in_flight: most requests at once for an engine that schedules by itself (`batch_size` 1).
-    stall_timeout: seconds without any reply after which the engine is restarted; None waits for ever.
+    stall_timeout: seconds without any reply after which the engine is restarted; None waits for ever. An engine that
+    watches itself is left to it.
     """
-    groups = _groups(requests, engine.batch_size)
-    workers = 1 if engine.batch_size > 1 else max(1, in_flight)
+    groups = _groups(requests if engine.batch_size > 1 else by_image(requests), engine.batch_size)
     failed: set[str] = set()
 
     def todo() -> Iterator[Iterator[list[Request]]]:
@@ -69,19 +71,28 @@ async def feed(
                     failed.add(request.key)
                 handle(request, reply)
 
-    if stall_timeout is None:
-        await _ask(engine, todo(), done, workers, None)
+    if stall_timeout is None or isinstance(engine, WatchesItself):
+        await _ask(engine, todo(), done, None)
         return
     with Watchdog(stall_timeout) as dog:
         while True:
             try:
-                await _ask(engine, todo(), done, workers, dog)
+                await _ask(engine, todo(), done, dog)
                 return
             except Stalled:
                 await engine.close()
                 dog.pause()
                 await engine.start()
                 dog.resume()
+
+
+def by_image(requests: Sequence[Request | None]) -> list[Request | None]:
+    """The requests in their order, but those of the same images behind the first of these."""
+    alike: dict[object, list[Request | None]] = {}
+    for number, request in enumerate(requests):
+        images = tuple(map(key_of, request.images)) if request is not None else ()
+        alike.setdefault(images or number, []).append(request)
+    return [request for group in alike.values() for request in group]
 
 
 def _groups(requests: Sequence[Request | None], size: int) -> list[list[Request]]:
@@ -93,10 +104,12 @@ async def _ask(
     engine: Engine,
     groups: Iterator[Iterator[list[Request]]],
     done: Callable[[list[Request], list[Reply]], None],
-    workers: int,
     dog: Watchdog | None,
 ) -> None:
-    """Ask groups, `workers` at a time, each one's rounds in turn. Raises Stalled where `dog` misses progress."""
+    """Ask groups, as many at a time as the engine takes, each one's rounds in turn.
+
+    Raises Stalled where `dog` misses progress.
+    """
     waiting: dict[int, list[Request]] = {}
 
     async def worker(number: int) -> None:
@@ -120,7 +133,7 @@ async def _ask(
     try:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch())
-            working = [tasks.create_task(worker(number)) for number in range(workers)]
+            working = [tasks.create_task(worker(number)) for number in range(engine.calls)]
             await asyncio.wait(working)
             watching.cancel()
     except ExceptionGroup as failed:

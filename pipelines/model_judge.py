@@ -50,7 +50,6 @@ def model_judge(options: Options, label: str = "") -> ModelJudge:
         make_engine(engine),
         votes=options.judge_votes,
         prompt=prompt,
-        in_flight=engine.in_flight,
         label=label,
     )
 

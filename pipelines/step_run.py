@@ -126,7 +126,6 @@ async def _ask(
             handle,
             prefix=True,
             n=max(config.num_return_sequences, config.num_mc_sequences),
-            in_flight=config.in_flight,
             stall_timeout=config.stall_timeout or None,
             follow=walk.follow,
         )

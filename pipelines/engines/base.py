@@ -2,8 +2,9 @@
 
 Where it stands: the feed (`pipelines/feed.py`) asks, one engine file each answers. The decision to question:
 `generate` takes a *list*. Engines that schedule by themselves (vLLM, servers) say `batch_size = 1` and get one
-call per request, all at once; engines that need a static batch (transformers) get the same fixed groups on every
-run, so that an interrupted run repeats the very same arithmetic and ends with the same bytes.
+call per request, many at once; engines that need a static batch (transformers) get the same fixed groups on every
+run, so that an interrupted run repeats the very same arithmetic and ends with the same bytes. How many calls are
+under way at once is the engine's to say (`calls`): it knows what it works on and what it prepares meanwhile.
 """
 
 from collections.abc import Sequence
@@ -102,10 +103,14 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """What generates. `start` loads the model, `generate` may be awaited many times at once, `close` frees all."""
+    """What generates. `start` loads the model, `generate` may be awaited many times at once, `close` frees all.
+
+    batch_size: requests in one call. calls: calls of `generate` that keep it busy.
+    """
 
     name: str
     batch_size: int
+    calls: int
 
     async def start(self) -> Abilities: ...
 
@@ -124,6 +129,13 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class WatchesItself(Protocol):
+    """An engine that notices what makes no progress in it and restarts that alone; `restarts` counts how often."""
+
+    restarts: int
 
 
 @runtime_checkable

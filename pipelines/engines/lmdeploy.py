@@ -94,6 +94,7 @@ class LmdeployEngine(WorkerEngine):
 
     async def close(self) -> None:
         """Stop the workers and wait for their end."""
+        self._pictures.close()
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.close()
@@ -128,7 +129,7 @@ class LmdeployEngine(WorkerEngine):
         say(f"lmdeploy: {model}, the {self._backend} engine, context {config.session_len}")
         return pipe
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _answer(self, request: Request, images: list[Any]) -> Reply:
         from lmdeploy.serve.core.exceptions import ErrorCode, RequestError
 
         # Outside of what fails a row: a setting is wrong for all of them.
@@ -137,7 +138,7 @@ class LmdeployEngine(WorkerEngine):
         seeds: list[int | None] = [None] * request.n if greedy else _seeds(request)
         loop = self._pipe.internal_thread.loop
         try:
-            asked, wanted = await self._asked(request)
+            asked, wanted = self._asked(request, images)
             drawing = asyncio.run_coroutine_threadsafe(self._draw(asked, wanted, settings, seeds), loop)
             prompt_ids, drawn = await asyncio.wrap_future(drawing)
         except RequestError as error:
@@ -159,13 +160,10 @@ class LmdeployEngine(WorkerEngine):
             samples.append(Sample(text=text, token_ids=tuple(ids), finish_reason=finish, seed=seed))
         return Reply(id=request.id, samples=tuple(samples), prompt_tokens=len(prompt_ids))
 
-    async def _asked(self, request: Request) -> tuple[dict[str, Any], list[str]]:
+    def _asked(self, request: Request, images: list[Any]) -> tuple[dict[str, Any], list[str]]:
         """What goes to LMDeploy, and the texts that its prompt has to consist of (of rows with images)."""
-        if not request.images:
+        if not images:
             return {"messages": None, "input_ids": self.renderer.encode(self.renderer.prompt(request))}, []
-        from prefdata.images import load_rgb
-
-        images = await asyncio.gather(*(asyncio.to_thread(load_rgb, image) for image in request.images))
         tiles = image_settings(self._options, self._pipe.async_engine.arch)
         return {"messages": image_messages(request, images, tiles)}, pieces(request, self.renderer)
 

@@ -28,10 +28,12 @@ from pipelines.engines.openai_wire import (
     Prompt,
     Tokens,
     Usage,
+    address_of,
     messages_of,
     sample_of,
     shown,
 )
+from pipelines.engines.pictures import Pictures
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.progress import log, say
 from prefdata.records import Message, Text, content_id
@@ -62,6 +64,10 @@ class OpenAIEngine:
         self._survives_seeds = False
         root = getattr(options, "image_root", None)
         self._image_root = Path(root) if root else None
+        # Those that are one too many for the connections wait with their images read.
+        self.calls = options.in_flight + options.num_workers
+        self._in_flight = asyncio.Semaphore(options.in_flight)
+        self._pictures = Pictures(options.num_workers, read=self._address)
         if self._settings.images.startswith("http") and root is None:
             raise PrefdataError("--engine-arg images=http...: give --image-root, whose files lie there.")
 
@@ -99,7 +105,7 @@ class OpenAIEngine:
 
     async def generate(self, batch: Sequence[Request]) -> list[Reply]:
         """Ask each request of the batch; one that cannot be answered fails alone."""
-        return list(await asyncio.gather(*map(self._answer, batch)))
+        return list(await asyncio.gather(*map(self._with_images, batch)))
 
     def encode(self, text: str) -> list[int]:
         """Token ids by the tokenizer that was named. Raises PrefdataError where none was."""
@@ -126,6 +132,7 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._pictures.close()
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -154,12 +161,23 @@ class OpenAIEngine:
             ).tokenizer
         return self._tokenizer
 
-    async def _answer(self, request: Request) -> Reply:
+    def _address(self, source: Path | bytes) -> tuple[str, int]:
+        address = address_of(source, self._settings.images, self._image_root)
+        return address, len(address)
+
+    async def _with_images(self, request: Request) -> Reply:
+        async with self._pictures.of([request]) as (images,):
+            if isinstance(images, PrefdataError):
+                return Reply(id=request.id, error=str(images).rstrip("."))
+            async with self._in_flight:
+                return await self._answer(request, images)
+
+    async def _answer(self, request: Request, images: list[str]) -> Reply:
         if not self._keeps_leading_blanks and request.prefix[:1].isspace():
             return Reply(id=request.id, error="the server's chat template drops blanks that begin an answer")
         try:
-            body = await self._body(request)
-        except (PrefdataError, OSError, ValueError) as error:
+            body = self._body(request, images)
+        except PrefdataError as error:
             return Reply(id=request.id, error=str(error).rstrip("."))
         try:
             completions, seeds = await self._samples(request, body)
@@ -226,12 +244,11 @@ class OpenAIEngine:
         self._survives_seeds = self._survives_seeds or seed is not None
         return completion
 
-    async def _body(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: Request, images: Sequence[str] = ()) -> dict[str, Any]:
         sampling = request.sampling
-        messages = await asyncio.to_thread(messages_of, request, self._settings.images, self._image_root)
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": messages,
+            "messages": messages_of(request, images),
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_new_tokens,
         }
@@ -249,13 +266,13 @@ class OpenAIEngine:
 
     async def _said(self, prefix: str, mode: Mode, tokens: int) -> Said:
         request = _question(prefix, tokens)
-        body = await self._body(msgspec.structs.replace(request, prefix=""))
+        body = self._body(msgspec.structs.replace(request, prefix=""))
         completion = await self._complete(with_prefix(body, prefix, mode), None)
         text = completion.choices[0].message.content if completion.choices else None
         return Said(text or "", (completion.usage or Usage()).prompt_tokens)
 
     async def _shown(self, prefix: str) -> Shown | None:
-        body = await self._body(_question("", 1))
+        body = self._body(_question("", 1))
         known: dict[str, Any] = {
             key: body[key] for key in ("model", "messages", "chat_template_kwargs") if key in body
         }

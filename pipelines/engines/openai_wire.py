@@ -90,16 +90,25 @@ def sample_of(choice: Choice, seed: int | None) -> Sample:
     return Sample(text=message.content, token_ids=(), finish_reason=finished, seed=seed)
 
 
-def messages_of(request: Request, form: str, root: Path | None) -> list[dict[str, Any]]:
-    """The request's turns without its prefix. Raises PrefdataError for an image that cannot be sent.
-
-    form: `data` (data URIs), `path` (file:// URIs), or the address under which the files of `root` lie.
-    """
-    images = [_image(source, form, root) for source in request.images]
+def messages_of(request: Request, addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """The request's turns without its prefix; images go by their addresses (`address_of`)."""
+    images = [{"type": "image_url", "image_url": {"url": address}} for address in addresses]
     placed = sum(len(turn.media_indexes) for turn in request.messages)
     if placed != len(images):
         raise PrefdataError(f"{len(images)} images are given but {placed} have a place in the prompt.")
     return [_turn(turn, images) for turn in request.messages]
+
+
+def address_of(source: Path | bytes, form: str, root: Path | None) -> str:
+    """How an image is sent. Raises PrefdataError where it cannot be.
+
+    form: `data` (data URIs), `path` (file:// URIs), or the address under which the files of `root` lie.
+    """
+    if form == "data" or isinstance(source, bytes):
+        return _data_uri(source)
+    if form == "path" or root is None:
+        return source.absolute().as_uri()
+    return form.rstrip("/") + "/" + quote(source.absolute().relative_to(root.absolute()).as_posix())
 
 
 def shown(request: Request) -> str:
@@ -121,16 +130,6 @@ def _turn(turn: Message, images: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for part in turn.content
     ]
     return {"role": turn.role, "content": parts}
-
-
-def _image(source: Path | bytes, form: str, root: Path | None) -> dict[str, Any]:
-    if form == "data" or isinstance(source, bytes):
-        address = _data_uri(source)
-    elif form == "path" or root is None:
-        address = source.absolute().as_uri()
-    else:
-        address = form.rstrip("/") + "/" + quote(source.absolute().relative_to(root.absolute()).as_posix())
-    return {"type": "image_url", "image_url": {"url": address}}
 
 
 def _data_uri(source: Path | bytes) -> str:

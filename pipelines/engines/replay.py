@@ -50,6 +50,7 @@ class ReplayEngine:
             raise PrefdataError(
                 f"--engine-arg {next(iter(arguments))}: the replay engine knows delay and batch_size."
             )
+        self.calls = 1 if self.batch_size > 1 else options.in_flight
         path = Path(options.checkpoint)
         if not path.is_file():
             raise PrefdataError(f"{path}: the replay engine needs a JSONL file of answers as --checkpoint.")

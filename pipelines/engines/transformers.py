@@ -2,12 +2,13 @@
 
 Static batches: `batch_size` requests (times n samples) are prepared, padded left and continued together
 (`decoding.py`). The same group always holds the same requests, so the bytes of an answer depend on the settings
-alone. Rows with and without images share a batch: pixel tensors are joined over the rows that have them.
+alone. Rows with and without images share a batch: pixel tensors are joined over the rows that have them. While one
+group is being continued, the next one's images are read and its tensors made.
 """
 
 import asyncio
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
 from pipelines.engines.collate import Row, collate, split
 from pipelines.engines.decoding import decode
+from pipelines.engines.pictures import Pictures
 from pipelines.engines.rendering import Renderer, load_renderer
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.models import model_hash, resolve_model
@@ -32,6 +34,7 @@ class TransformersEngine:
     """One model in this process."""
 
     name = "transformers"
+    calls = 2  # one is continued, one prepared
 
     def __init__(self, options: "EngineOptions") -> None:
         refuse_unsupported(options, "cache_max_entry_count", "vit_batch_size", "pp")
@@ -58,6 +61,9 @@ class TransformersEngine:
         self._renderer: Renderer | None = None
         self._stop_ids: frozenset[int] = frozenset()
         self._one_at_a_time = asyncio.Lock()
+        self._pictures = Pictures(options.num_workers)
+        # A tokenizer can be told to pad or cut while another thread uses it, and raises then.
+        self._words = threading.Lock()
 
     async def start(self) -> Abilities:
         """Load weights, tokenizer and processor."""
@@ -73,8 +79,10 @@ class TransformersEngine:
 
     async def generate(self, batch: Sequence[Request]) -> list[Reply]:
         """Answer a group; a request that cannot be prepared fails alone."""
+        async with self._pictures.of(batch) as images:
+            rows, replies = await asyncio.to_thread(self._prepare_all, batch, images)
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._answer, batch)
+            return await asyncio.to_thread(self._answer, batch, rows, replies)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text."""
@@ -90,6 +98,7 @@ class TransformersEngine:
 
     async def close(self) -> None:
         """Free the model."""
+        self._pictures.close()
         self._model = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -137,17 +146,24 @@ class TransformersEngine:
         parameters = sum(weight.numel() for weight in self._model.parameters())
         say(f"transformers: {name}, {parameters / 1e6:.1f} M parameters, {self._model.dtype}, {self._device}")
 
-    def _answer(self, batch: Sequence[Request]) -> list[Reply]:
+    def _prepare_all(
+        self, batch: Sequence[Request], images: Sequence[list[Any] | PrefdataError]
+    ) -> tuple[list[Row], dict[int, Reply]]:
+        """The rows that can be asked, and the replies to the others, by their places."""
         replies: dict[int, Reply] = {}
         rows: list[Row] = []
-        with ThreadPoolExecutor(self._options.num_workers) as readers:
-            images = [[readers.submit(_read_image, image) for image in request.images] for request in batch]
-            for place, request in enumerate(batch):
-                try:
-                    rows.append(self._prepare(place, request, [image.result() for image in images[place]]))
-                except (PrefdataError, OSError, ValueError, TypeError, IndexError, KeyError) as error:
-                    reason = " ".join(str(error).split()) or type(error).__name__
-                    replies[place] = Reply(id=request.id, error=reason.rstrip("."))
+        for place, (request, found) in enumerate(zip(batch, images, strict=True)):
+            try:
+                if isinstance(found, PrefdataError):
+                    raise found
+                with self._words:
+                    rows.append(self._prepare(place, request, found))
+            except (PrefdataError, OSError, ValueError, TypeError, IndexError, KeyError) as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                replies[place] = Reply(id=request.id, error=reason.rstrip("."))
+        return rows, replies
+
+    def _answer(self, batch: Sequence[Request], rows: list[Row], replies: dict[int, Reply]) -> list[Reply]:
         for part in split(
             rows, {place: request.n for place, request in enumerate(batch)}, self._most_sequences
         ):
@@ -197,26 +213,25 @@ class TransformersEngine:
                 f"Out of GPU memory with {len(rows)} questions x {copies} samples; lower --batch-size.",
                 exit_code=EXIT_DATA,
             ) from error
+        with self._words:
+            texts = [
+                self._ready.text_after(row.tensors["input_ids"][0].tolist(), ids)
+                for index, row in enumerate(rows)
+                for ids, _ in answers[index * copies : (index + 1) * copies]
+            ]
         for index, (row, request) in enumerate(zip(rows, requests, strict=True)):
-            prompt_ids = row.tensors["input_ids"][0].tolist()
             samples = []
             for sample in range(index * copies, (index + 1) * copies):
                 ids, stopped = answers[sample]
                 samples.append(
                     Sample(
-                        text=self._ready.text_after(prompt_ids, ids),
+                        text=texts[sample],
                         token_ids=tuple(ids),
                         finish_reason="stop" if stopped else "length",
                         seed=seeds[sample],
                     )
                 )
             replies[row.place] = Reply(id=request.id, samples=tuple(samples), prompt_tokens=row.length)
-
-
-def _read_image(source: Any) -> Any:
-    from prefdata.images import load_rgb
-
-    return load_rgb(source)
 
 
 def _tile_settings(image_processor: Any, dynamic: bool, max_num: int) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class VllmEngine(WorkerEngine):
 
     async def close(self) -> None:
         """Stop the workers and wait for their end."""
+        self._pictures.close()
         llm, self._llm = self._llm, None
         if llm is not None:
             knows_timeout = "timeout" in inspect.signature(llm.shutdown).parameters
@@ -99,12 +100,12 @@ class VllmEngine(WorkerEngine):
         config = engine_config(self._options, self._model)
         return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _answer(self, request: Request, images: list[Any]) -> Reply:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         try:
-            prompt = await self._prompt(request)
+            prompt = self._prompt(request, images)
             if self._seeded and request.seed is not None and request.sampling.temperature > 0:
                 seeds: list[int | None] = [sample_seed(request, index) for index in range(request.n)]
                 outputs = await asyncio.gather(*(self._ask(request, prompt, 1, seed) for seed in seeds))
@@ -133,13 +134,10 @@ class VllmEngine(WorkerEngine):
         )
         return Reply(id=request.id, samples=samples, prompt_tokens=len(outputs[0].prompt_token_ids))
 
-    async def _prompt(self, request: Request) -> dict[str, Any]:
+    def _prompt(self, request: Request, images: list[Any]) -> dict[str, Any]:
         text = self.renderer.prompt(request)
-        if not request.images:
+        if not images:
             return {"prompt_token_ids": self.renderer.encode(text)}
-        from prefdata.images import load_rgb
-
-        images = await asyncio.gather(*(asyncio.to_thread(load_rgb, image) for image in request.images))
         placed = [images[index] for turn in request.messages for index in turn.media_indexes]
         if len(placed) != len(images):
             raise PrefdataError(

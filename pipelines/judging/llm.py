@@ -39,15 +39,13 @@ _NEW_TOKENS: Final = 256
 class ModelJudge:
     """A started engine that votes; use it as a context manager."""
 
-    def __init__(
-        self, engine: Engine, *, votes: int, prompt: str = PROMPT, in_flight: int = 64, label: str = ""
-    ) -> None:
+    def __init__(self, engine: Engine, *, votes: int, prompt: str = PROMPT, label: str = "") -> None:
         """label: what it and the rules are called in the rows that it judged."""
         self.label = label
         missing = [field for field in FIELDS[1:] if field not in prompt]
         if missing:
             raise PrefdataError(f"--judge-prompt: {' and '.join(missing)} must stand in it, to be filled in.")
-        self._engine, self._votes, self._prompt, self._in_flight = engine, votes, prompt, in_flight
+        self._engine, self._votes, self._prompt = engine, votes, prompt
         self._sampling = Sampling(temperature=0.0 if votes == 1 else 0.7, max_new_tokens=_NEW_TOKENS)
         self._runner = asyncio.Runner()
 
@@ -85,7 +83,6 @@ class ModelJudge:
                 asked,
                 lambda identity: identity not in decisions,
                 handle,
-                in_flight=self._in_flight,
             )
         )
         return [decisions[requests[case].id] for case in cases]

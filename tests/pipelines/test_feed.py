@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from pipelines.engines.base import Engine, Reply, Request
-from pipelines.feed import feed, shard
+from pipelines.feed import by_image, feed, shard
 from prefdata.errors import PrefdataError
 
 
@@ -28,14 +29,15 @@ def run(
         running -= 1
         return [Reply(id=request.id) for request in batch]
 
-    engine = cast(Engine, SimpleNamespace(generate=generate, batch_size=batch_size))
+    calls = in_flight if batch_size == 1 else 1
+    engine = cast(Engine, SimpleNamespace(generate=generate, batch_size=batch_size, calls=calls))
     requests = [None if number == empty else Request(id=str(number), messages=()) for number in range(10)]
 
     def handle(request: Request, reply: Reply) -> None:
         handled.append(reply.id)
         owed.discard(reply.id)
 
-    asyncio.run(feed(engine, requests, lambda name: name in owed, handle, in_flight=in_flight))
+    asyncio.run(feed(engine, requests, lambda name: name in owed, handle))
     return asked, handled, most
 
 
@@ -64,10 +66,10 @@ def test_the_first_failure_ends_the_feed() -> None:
     async def generate(batch: Sequence[Request]) -> list[Reply]:
         raise OSError("gone")
 
-    engine: Any = SimpleNamespace(generate=generate, batch_size=1)
+    engine: Any = SimpleNamespace(generate=generate, batch_size=1, calls=2)
     requests = [Request(id=str(number), messages=()) for number in range(3)]
     with pytest.raises(OSError, match="gone"):
-        asyncio.run(feed(engine, requests, lambda _: True, lambda *_: None, in_flight=2))
+        asyncio.run(feed(engine, requests, lambda _: True, lambda *_: None))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
@@ -78,11 +80,29 @@ def test_shards_hold_everything_once_in_whole_groups(count: int) -> None:
     assert all(part[0] % 4 == 0 for part in parts if part)
 
 
+def test_questions_about_one_image_come_one_after_the_other() -> None:
+    images: list[tuple[Path | bytes, ...]] = [
+        (Path("a"),),
+        (),
+        (b"x",),
+        (Path("a"), Path("b")),
+        (Path("a"),),
+        (),
+        (b"x",),
+    ]
+    requests: list[Request | None] = [
+        Request(id=str(number), messages=(), images=named) for number, named in enumerate(images)
+    ]
+    ordered = by_image([*requests, None])
+    assert [request and request.id for request in ordered] == ["0", "4", "1", "2", "6", "3", "5", None]
+
+
 class Hanging:
     """An engine that hangs at some requests, each as often as said, and counts its restarts."""
 
     def __init__(self, hangs: dict[str, int], batch_size: int) -> None:
         self.hangs, self.batch_size = hangs, batch_size
+        self.calls = 2 if batch_size == 1 else 1
         self.asked: list[str] = []
         self.starts = self.closes = 0
 
@@ -101,7 +121,7 @@ class Hanging:
         return [Reply(id=request.id, error="no" if request.id == "3" else None) for request in batch]
 
 
-def watched(engine: Hanging, in_flight: int = 2) -> list[str]:
+def watched(engine: Hanging) -> list[str]:
     handled: list[str] = []
     done: set[str] = set()
 
@@ -116,7 +136,6 @@ def watched(engine: Hanging, in_flight: int = 2) -> list[str]:
             [Request(id=str(number), messages=()) for number in range(10)],
             lambda name: name not in done,
             handle,
-            in_flight=in_flight,
             stall_timeout=0.1,
         )
     )

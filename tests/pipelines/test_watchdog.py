@@ -73,11 +73,11 @@ async def generate(batch):
 async def nothing():
     pass
 
-engine = SimpleNamespace(generate=generate, start=nothing, close=nothing, batch_size=1)
+engine = SimpleNamespace(generate=generate, start=nothing, close=nothing, batch_size=1, calls=1)
 watchdog.GRACE_SECONDS = 0.5
 feed.Watchdog = lambda seconds: watchdog.Watchdog(seconds, 0.5)
 requests = [Request(id="a", messages=())]
-asyncio.run(feed.feed(engine, requests, lambda _: True, lambda *_: None, in_flight=1, stall_timeout=0.3))
+asyncio.run(feed.feed(engine, requests, lambda _: True, lambda *_: None, stall_timeout=0.3))
 """
 
 

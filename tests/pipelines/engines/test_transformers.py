@@ -256,7 +256,7 @@ def test_interrupted_between_groups_the_pairs_are_the_same(
     async def breaks_off(engine: TransformersEngine, batch: Sequence[Request]) -> list[Reply]:
         nonlocal calls
         calls += 1
-        if calls == 4:  # the probe's question and two groups have been answered
+        if calls == 5:  # the probe's question and two groups have been answered, one is on its way
             raise PrefdataError("cut off")
         return await generate(engine, batch)
 
