@@ -29,16 +29,16 @@ def gpus() -> list[Gpu]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     wanted = None if visible is None else [name.strip() for name in visible.split(",")]
-    found = []
+    found: dict[str, Gpu] = {}
     for row in csv.reader(said.splitlines(), skipinitialspace=True):
         try:
             index, uuid, name, total, free = row
-            gpu = Gpu(name, int(total) * _MIB, int(free) * _MIB)
+            for called in [index] if wanted is None else wanted:
+                if called == index or (called and uuid.startswith(called)):
+                    found[called] = Gpu(name, int(total) * _MIB, int(free) * _MIB, called)
         except ValueError:  # a device without a memory of its own says [N/A]
             continue
-        if wanted is None or index in wanted or any(name and uuid.startswith(name) for name in wanted):
-            found.append(gpu)
-    return found
+    return [found[name] for name in wanted or found if name in found]
 
 
 def versions() -> dict[str, str]:

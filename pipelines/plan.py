@@ -1,10 +1,10 @@
 """How a model fits on the GPUs of a machine: the smallest tensor-parallel size, and replicas for the rest.
 
-Used by `--tp auto` and `prefdata doctor`; reads `config.json` and the sizes of the weight files, never torch. A GPU
-must hold its share of the weights, a margin for activations and CUDA graphs, and a cache of several whole contexts.
-The decision to question: the smallest size wins. Tensor parallelism pays for every layer with communication, so two
-independent replicas on two GPUs answer more questions a second than one model spread over both - up to three times as
-many on eight.
+Used by `--tp auto`, `--dp auto` and `prefdata doctor`; reads `config.json` and the sizes of the weight files, never
+torch. A GPU must hold its share of the weights, a margin for activations and CUDA graphs, and a cache of several whole
+contexts. The decision to question: the smallest size wins. Tensor parallelism pays for every layer with communication,
+so two independent replicas on two GPUs answer more questions a second than one model spread over both - up to three
+times as many on eight.
 """
 
 import functools
@@ -30,11 +30,12 @@ _CACHE_NUMBER_BYTES = 2
 
 
 class Gpu(msgspec.Struct, frozen=True):
-    """One GPU; memory in bytes."""
+    """One GPU; memory in bytes. id: how CUDA_VISIBLE_DEVICES names it."""
 
     name: str
     total: int
     free: int
+    id: str = ""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,9 +124,21 @@ def automatic(checkpoint: str, session_len: int | None) -> int:
     if not found:
         return 1
     made = plan(shape_of(checkpoint, session_len), found)
-    more = f"; for {made.replicas} copies run shards (prefdata doctor)" if made.replicas > 1 else ""
-    say(f"--tp auto: {made.tp} of {len(found)} GPUs{more}")
+    say(
+        f"--tp auto: {made.tp} of {len(found)} GPUs for a copy; {made.replicas} fit (--dp auto takes as many)"
+    )
     return made.tp
+
+
+@functools.cache
+def automatic_copies(gpus_each: int) -> int:
+    """The number of copies of `--dp auto` on this machine: as many as its GPUs hold, one without GPUs."""
+    from pipelines.machine import gpus
+
+    found = len(gpus())
+    copies = max(1, found // gpus_each)
+    say(f"--dp auto: {copies} {'copy' if copies == 1 else 'copies'} on {found} GPUs, {gpus_each} each")
+    return copies
 
 
 def _weights(folder: Path) -> int:

@@ -55,8 +55,8 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 )
 def command(config: Config) -> int | None:
     """Print versions, engines, GPUs and memory, and for a model the plan: the smallest tensor-parallel size that holds
-    weights and cache (what --tp auto takes), and how many such copies the GPUs hold. Prints one JSON object at the end.
-    The exit code is 1 where the model does not fit or cannot be read.
+    weights and cache (--tp auto), and how many such copies the GPUs hold (--dp auto). Prints one JSON object at the
+    end. The exit code is 1 where the model does not fit or cannot be read.
     """
     from pipelines import machine
     from pipelines.plan import GIB, Gpu
@@ -109,13 +109,8 @@ def _plan(config: Config, gpus: "list[Gpu]") -> dict[str, Any]:
         write("plan: one copy on the CPU\n")
     else:
         write(
-            f"plan: --tp {made.tp}, {made.replicas} {'copy' if made.replicas == 1 else 'copies'} on {len(gpus)} GPUs; "
-            f"each GPU needs {made.needed_per_gpu / GIB:.1f} GiB with {CONTEXTS} contexts, its cache would hold "
+            f"plan: --tp {made.tp} --dp {made.replicas} on {len(gpus)} GPUs (what --tp auto --dp auto takes); each "
+            f"GPU needs {made.needed_per_gpu / GIB:.1f} GiB with {CONTEXTS} contexts, its cache would hold "
             f"{made.tokens} tokens\n"
-        )
-    if made.replicas > 1:
-        write(
-            f"for the copies: one process each with its own CUDA_VISIBLE_DEVICES and --shard I/{made.replicas}, "
-            "then prefdata merge-runs\n"
         )
     return {**msgspec.to_builtins(shape), **msgspec.to_builtins(made), "on": len(gpus)}

@@ -29,7 +29,16 @@ _IN_FLIGHT = 256
 # A run may be resumed with other values of these: they say where things lie and how fast to go, not what is asked.
 # `image_root` is among them so that a wrong one can be corrected: rows whose images were not found are still owed.
 NEUTRAL = frozenset(
-    {"checkpoint", "prompt_path", "prompt_file", "out_dir", "image_root", "num_workers", "trust_remote_code"}
+    {
+        "checkpoint",
+        "prompt_path",
+        "prompt_file",
+        "out_dir",
+        "image_root",
+        "num_workers",
+        "trust_remote_code",
+        "dp",
+    }
     | {"base_url", "stall_timeout", "dry_run", "price_per_mtok", "judge_base_url", "judge_prompt", "samples"}
 )
 
@@ -63,13 +72,21 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             extra={"metavar": "N|auto"},
         ),
     ] = None
+    dp: Annotated[
+        str | int | None,
+        Meta(
+            description="Copies of the model on this machine, one queue; auto: as many as its GPUs hold. Default: 1.",
+            extra={"metavar": "N|auto"},
+        ),
+    ] = None
     pp: Annotated[AtLeastOne | None, Meta(description="Pipeline-parallel size (engines that have one).")] = (
         None
     )
     batch_size: Annotated[
         AtLeastOne | None,
         Meta(
-            description="Questions asked together: a static batch (transformers: 16), in flight (others: 256).",
+            description="Questions asked together: a static batch (transformers: 16), in flight (others: 256); of each "
+            "copy with --dp.",
         ),
     ] = None
     session_len: Annotated[
@@ -107,7 +124,7 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
     @property
     def in_flight(self) -> int:
-        """Most requests at once for an engine that schedules by itself."""
+        """Most requests at once for one engine that schedules by itself."""
         return self.batch_size or _IN_FLIGHT
 
     @property
@@ -126,6 +143,24 @@ class EngineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         if not str(given).isdigit() or int(given) < 1:
             raise PrefdataError(f"{where} {given}: a whole number of at least 1 is needed, or auto.")
         return int(given)
+
+    @property
+    def copies(self) -> int:
+        """`--dp`: how many copies of the engine run side by side."""
+        if self.dp is None or self.dp in (1, "1"):
+            return 1
+        if self.engine == "openai":
+            raise PrefdataError(
+                f"--dp {self.dp}: how many copies a server runs is the server's to say; leave it out (vllm serve has "
+                "--data-parallel-size)."
+            )
+        if self.dp == "auto":
+            from pipelines.plan import automatic_copies
+
+            return 1 if self.engine == "replay" else automatic_copies(self.tensor_parallel * (self.pp or 1))
+        if not str(self.dp).isdigit() or int(self.dp) < 1:
+            raise PrefdataError(f"--dp {self.dp}: a whole number of at least 1 is needed, or auto.")
+        return int(self.dp)
 
     @property
     def engine_args(self) -> dict[str, str]:

@@ -20,7 +20,11 @@ _ENGINES = {
 
 
 def make_engine(options: "EngineOptions") -> Engine:
-    """The engine that `options` ask for, not yet started."""
+    """The engine that `options` ask for, not yet started; several copies of it behind one with `--dp`."""
+    if (copies := options.copies) > 1:
+        from pipelines.engines.replicas import ReplicasEngine
+
+        return ReplicasEngine(options, copies)
     module, name, extra = _ENGINES[options.engine]
     try:
         engine: Engine = getattr(importlib.import_module(module), name)(options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import plan
+from pipelines import machine, plan
 from pipelines.cli.options import EngineOptions
 from prefdata.errors import PrefdataError
 from tests.support.program import prefdata
@@ -31,6 +31,7 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     plan.automatic.cache_clear()
+    plan.automatic_copies.cache_clear()
 
 
 def doctor(folder: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
@@ -54,11 +55,20 @@ def test_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_with_gpus_the_plan_and_tp_auto_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said, found = doctor(tmp_path, "--checkpoint", "demo")
     assert [gpu["name"] for gpu in found["gpus"]] == ["NVIDIA H100 80GB HBM3"] * 2
-    assert "plan: --tp 1, 2 copies on 2 GPUs" in said
-    assert "--shard I/2" in said
-    assert EngineOptions(checkpoint="demo", engine="vllm", tp="auto").tensor_parallel == 1
+    assert "plan: --tp 1 --dp 2 on 2 GPUs" in said
+    options = EngineOptions(checkpoint="demo", engine="vllm", tp="auto", dp="auto")
+    assert (options.tensor_parallel, options.copies) == (1, 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert [gpu["free"] for gpu in doctor(tmp_path)[1]["gpus"]] == [200 << 20]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_dp_auto_fills_the_gpus_with_copies_of_the_size_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert EngineOptions(checkpoint="demo", dp="auto").copies == 2
+    assert EngineOptions(checkpoint="demo", engine="vllm", tp=2, dp="auto").copies == 1
+    assert EngineOptions(checkpoint="demo", engine="replay", dp="auto").copies == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
+    assert [gpu.id for gpu in machine.gpus()] == ["GPU-bb"]
 
 
 def test_gpus_of_another_machine(tmp_path: Path) -> None:

@@ -65,6 +65,36 @@ def test_workers_end_with_a_killed_run(how: signal.Signals) -> None:
         time.sleep(0.05)
 
 
+SESSION = """
+import subprocess, sys, time
+from pipelines.engines.orphans import guard_session
+leader = subprocess.Popen(
+    ["bash", "-c", "read -r; sleep 600 & echo $!; wait"], stdin=-1, stdout=-1, text=True, start_new_session=True
+)
+guard = guard_session(leader.pid)
+leader.stdin.write("\\n")
+leader.stdin.flush()
+print(leader.pid, leader.stdout.readline().strip(), guard.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("leader_first", [False, True])
+def test_a_session_ends_with_a_killed_run_also_what_started_later(leader_first: bool) -> None:
+    run = subprocess.Popen([sys.executable, "-c", SESSION], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    leader, later, guard = map(int, run.stdout.readline().split())
+    if leader_first:
+        os.kill(leader, signal.SIGKILL)
+    assert not gone(later)
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 60
+    while not (gone(leader) and gone(later) and gone(guard)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is no folder here")
 def test_shared_memory_of_a_killed_worker_goes_with_its_run(tmp_path: Path) -> None:
     script = tmp_path / "sharing.py"
