@@ -71,7 +71,9 @@ def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStor
     if config.eval_data and config.eval_share:
         raise PrefdataError("--eval-data and --eval-share both name held-out pairs; give one of them.")
     if config.eval_share:
-        return Held(config.data, _split(config, grown))
+        held = Held(config.data, _split(config, grown))
+        say(f"held out: {len(held.trees)} rows of {config.data} ({config.eval_share:g} of its questions)")
+        return held
     plain = msgspec.structs.replace(
         config,
         data=config.eval_data,
@@ -82,7 +84,14 @@ def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStor
     )
     trees = grow(plain, opened, store).trees
     asked = {question(tree) for tree in grown.trees}
-    return Held(str(config.eval_data), trees, sum(question(tree) in asked for tree in trees))
+    held = Held(str(config.eval_data), trees, sum(question(tree) in asked for tree in trees))
+    say(f"held out: {len(trees)} rows of {held.data}")
+    if held.also_trained:
+        say(
+            f"warning: {held.also_trained} of {len(trees)} held-out rows ask a question of the training data: what "
+            "they show is memory"
+        )
+    return held
 
 
 def question(tree: Tree) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from prefdata.errors import PrefdataError
 from prefdata.readers import read_rows
 from tests.support.forests import config
-from tests.support.program import read_lines
+from tests.support.program import program, read_lines
 from trainers import reward
 from trainers.launch import environment
 from trainers.run import run
@@ -81,3 +83,110 @@ def plain_names(folder: Path) -> set[str]:
 
 def untied(kind: str) -> set[str]:
     return {"language_model.lm_head.weight", "lm_head.weight"} if kind == "llava" else set()
+
+
+@pytest.mark.parametrize("settings", [{"pooling": "mean"}, {"lora_rank": 2, "learning_rate": 1e-2}])
+def test_resume_equals_an_uninterrupted_run(
+    settings: dict[str, Any], models: dict[str, Path], text_pairs: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from trainers.trainer import ForestTrainer
+
+    common: dict[str, Any] = {
+        "model": models["llama"], "data": text_pairs, "max_steps": 5, "save_steps": 2, "eval_share": 0.3,
+        "eval_steps": 2, **settings,
+    }  # fmt: skip
+    train(output=tmp_path / "whole", **common)
+    original = ForestTrainer.compute_loss
+
+    def stopped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 3:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ForestTrainer, "compute_loss", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(output=tmp_path / "cut", **common)
+    train(output=tmp_path / "cut", resume=True, **common)
+    for whole, cut in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"), strict=True):
+        for key in ("loss", "score_chosen", "score_rejected"):
+            assert whole[key] == pytest.approx(cut[key], abs=1e-6)
+    whole, cut = (
+        json.loads((tmp_path / name / "eval.json").read_text())["history"] for name in ("whole", "cut")
+    )
+    assert [entry["step"] for entry in whole] == [entry["step"] for entry in cut] == [2, 4, 5]
+    assert [entry["loss"] for entry in whole] == pytest.approx([entry["loss"] for entry in cut], abs=1e-6)
+    _, scores = accuracy_of(tmp_path / "whole", text_pairs)
+    _, again = accuracy_of(tmp_path / "cut", text_pairs)
+    assert torch.allclose(torch.tensor(scores), torch.tensor(again), atol=1e-6)
+
+
+def test_two_processes_equal_one(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    """Rows are dealt out in training and in evaluation; three packed rows do not divide by two."""
+    common: dict[str, Any] = {
+        "model": models["llava"], "data": pairs, "eval_data": str(pairs), "max_steps": 3, "max_tokens": 420,
+        "deepspeed": "zero1",
+    }  # fmt: skip
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in common.items()]
+    flags += ["--stage=reward", "--batch-size=4", "--learning-rate=1e-3", "--save-dtype=fp32"]
+    both = program("train", *flags, "--output-dir", tmp_path / "two", "--nproc", 2, cwd=tmp_path)
+    assert both.returncode == 0, both.stderr
+    train(output=tmp_path / "one", **common)
+    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        for key in ("loss", "accuracy", "score_chosen"):
+            assert one[key] == pytest.approx(two[key], abs=2e-5)
+    found = [
+        json.loads((tmp_path / name / "eval.json").read_text())["history"][-1] for name in ("one", "two")
+    ]
+    assert found[0]["loss"] == pytest.approx(found[1]["loss"], abs=2e-5)
+    assert found[0]["sources"] == found[1]["sources"]
+
+
+def test_chats_are_scored_like_rows(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(model=models["llava"], data=pairs, output=out)
+    model = reward.load(out)
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()[:2]]
+    chats = [
+        [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row[side]}]
+        for row in rows
+        for side in ("chosen", "rejected")
+    ]
+    images = [[pairs.parent / row["image"]] for row in rows for _ in range(2)]
+    _, scores = accuracy_of(out, pairs)
+    assert model.score(chats, images) == pytest.approx([*scores[0], *scores[1]], abs=1e-5)
+    assert model.score([chats[0]]) != pytest.approx([scores[0][0]], abs=1e-4)  # the picture matters
+    for chat, reason in (
+        (chats[0][:1], "must end with the assistant's answer"),
+        ([{"role": "bot", "content": "?"}], "a turn of a chat is"),
+    ):
+        with pytest.raises(PrefdataError, match=reason):
+            model.score([chat])
+    with pytest.raises(PrefdataError, match="2 chats with 1 lists of images"):
+        model.score(chats[:2], images[:1])
+
+
+def test_folders_that_are_no_reward_model(models: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(PrefdataError, match=r"is no reward model, it lacks reward\.json"):
+        reward.load(models["llama"])
+    (tmp_path / "reward.json").write_text("{}")
+    (tmp_path / "score_head.safetensors").write_bytes(b"")
+    with pytest.raises(PrefdataError, match=r"reward\.json: cannot be read"):
+        reward.load(tmp_path)
+
+
+def test_an_adapter_loads_as_any_other(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
+    """`adapter/` on the given model is the merged model; the head stands in its own file."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "out"
+    train(model=models["llama"], data=text_pairs, output=out, lora_rank=4, learning_rate=1e-2)
+    base = AutoModelForCausalLM.from_pretrained(models["llama"], dtype=torch.float32)
+    ids = torch.tensor([[5, 6, 7]])
+    plain = base(ids).logits
+    adapted = PeftModel.from_pretrained(base, str(out / "adapter"))(ids).logits
+    merged = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)(ids).logits
+    assert torch.allclose(adapted, merged, atol=1e-5)
+    assert not torch.allclose(plain, merged, atol=1e-3)
