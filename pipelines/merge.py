@@ -55,7 +55,7 @@ def merge(shards: Sequence[Path], out: Path) -> dict[str, Any]:
             map(Path.exists, audits)
         ):  # a draw from all samples, not the shards' draws one after the other
             rows = (msgspec.json.decode(line) for _, line in read_lines(work / "samples.jsonl"))
-            write_jsonl(work / "audit.jsonl", of_samples(rows, audits))
+            counts["audit"] = write_jsonl(work / "audit.jsonl", of_samples(rows, audits))
         for number, path in enumerate(paths):
             _join(sorted((path / "parts").glob("*.jsonl")), work / "parts" / f"{number}.jsonl")
         write_json(work / "run.json", manifests[0] | {"config": config, "counts": counts})

@@ -1,7 +1,9 @@
 """Shards of one run merge to the bytes of one run."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,35 +24,78 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_shards_merge_to_the_bytes_of_one_run(folder: Path, count: int) -> None:
-    assert_same_when_merged(folder, count, "dropout-ntp")
+def of_every_kind(folder: Path, number: int, key: str, value: Callable[[int], str]) -> None:
+    """Rows with and without images, some twice, one image missing, one request that fails."""
+    from PIL import Image
+
+    rows = [{"question": f"What is {n}?", key: value(n)} for n in range(number)]
+    for n, row in enumerate(rows):
+        if n % 3 == 0:
+            row |= {"image": f"{n % 5}.png", "question": f"<image>\nWhat is {n % 7}?"}
+        if n % 11 == 0:
+            rows[n] = rows[n // 2]
+    rows[number // 2] = {"question": "Fails?", key: value(1)}
+    rows[number - 2] |= {
+        "image": ["0.png", "gone.png"],
+        "question": "Image-1: <image>\nImage-2: <image>\nEqual?",
+    }
+    write_lines(folder / "rows.jsonl", rows)
+    for n in range(5):
+        Image.new("RGB", (20, 20), (40 * n, 0, 0)).save(folder / f"{n}.png")
 
 
-@pytest.mark.parametrize("count", [2, 5])
-def test_shards_of_correctness_pairs_do_so_too(tmp_path: Path, count: int) -> None:
-    questions = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(12)]
-    write_lines(tmp_path / "rows.jsonl", questions)
+@pytest.mark.parametrize("image", [(), ("--keep-image",)])
+def test_shards_merge_to_the_bytes_of_one_run(tmp_path: Path, image: tuple[str, ...]) -> None:
+    of_every_kind(
+        tmp_path, 300, "chosen", lambda n: f"It is {n}, one of many in all the world." if n % 13 else "yes"
+    )
+    texts = [
+        " goes on.",
+        " ends.",
+        " I cannot see the image.",
+        ", one of many.",
+        " 然后它停在街角的红色房子前面。",
+    ]
+    write_lines(
+        tmp_path / "answers.jsonl", [{"texts": texts}, {"question": "Fails?", "error": "out of luck"}]
+    )
+    counts = assert_same_when_merged(
+        tmp_path, (2, 8, 64), "dropout-ntp", "--num-return-sequences", "3", *image
+    )
+    assert counts["rows"] == 300
+    assert counts["dropped"]["engine"] == 1
+    assert ("image" in counts["dropped"]) == bool(image)
+    assert {"self-commentary", "wrong language", "duplicate sample", "empty prefix"} <= set(counts["dropped"])
+
+
+def test_shards_of_correctness_pairs_do_so_too(tmp_path: Path) -> None:
+    of_every_kind(tmp_path, 140, "answer", lambda n: str(n % 10))
     texts = [f"So.\nAnswer: \\boxed{{{n}}}" for n in (3, 5, 8)] + [
         "I do not know.",
         "Answer: \\boxed{3} then",
     ]
     write_lines(tmp_path / "answers.jsonl", [{"texts": texts}])
-    assert_same_when_merged(tmp_path, count, "cot-pairs", "--num-return-sequences", "20")
+    assert_same_when_merged(tmp_path, (2, 8, 35), "cot-pairs", "--num-return-sequences", "12")
 
 
-def assert_same_when_merged(folder: Path, count: int, command: str, *more: str) -> None:
+def assert_same_when_merged(folder: Path, counts: Sequence[int], command: str, *more: str) -> Any:
+    """Compare one run with its shards, merged; returns what the run counts."""
     whole = make(folder, "whole", *more, command=command)
-    shards = [
-        make(folder, "shards", "--shard", f"{index}/{count}", *more, command=command)
-        for index in range(count)
-    ]
-    done = prefdata("merge-runs", *reversed(shards), "--out-dir", f"merged/{whole.name}", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert (whole / "pairs.jsonl").stat().st_size
-    for file in whole.iterdir():
-        if file.suffix in (".jsonl", ".md") or file.name == "meta.json":
-            assert (folder / "merged" / whole.name / file.name).read_bytes() == file.read_bytes()
+    found = json.loads((whole / "run.json").read_text())["counts"]
+    for count in counts:
+        shards = [
+            make(folder, f"shards-{count}", "--shard", f"{index}/{count}", *more, command=command)
+            for index in range(count)
+        ]
+        merged = folder / f"merged-{count}" / whole.name
+        done = prefdata("merge-runs", *reversed(shards), "--out-dir", merged, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert (whole / "pairs.jsonl").stat().st_size
+        for file in whole.iterdir():
+            if file.suffix in (".jsonl", ".md", ".html") or file.name == "meta.json":
+                assert (merged / file.name).read_bytes() == file.read_bytes(), (count, file.name)
+        assert json.loads((merged / "run.json").read_text())["counts"] == found
+    return found
 
 
 def test_shards_ask_the_groups_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
