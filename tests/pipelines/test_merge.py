@@ -28,7 +28,7 @@ def of_every_kind(folder: Path, number: int, key: str, value: Callable[[int], st
     """Rows with and without images, some twice, one image missing, one request that fails."""
     from PIL import Image
 
-    rows = [{"question": f"What is {n}?", key: value(n)} for n in range(number)]
+    rows: list[dict[str, Any]] = [{"question": f"What is {n}?", key: value(n)} for n in range(number)]
     for n, row in enumerate(rows):
         if n % 3 == 0:
             row |= {"image": f"{n % 5}.png", "question": f"<image>\nWhat is {n % 7}?"}
