@@ -76,11 +76,13 @@ clean:  ## remove the environments, caches and the demo's output
 
 # torch first and from the constraints alone: while other packages are resolved it must not be up for choice.
 # What is compiled is compiled again when its source has changed.
-$(MAIN_STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard prefdata/*.[ch])
+$(MAIN_STAMP): pyproject.toml constraints.txt hatch_build.py tests/support/torchvision_on_cpu.py $(wildcard prefdata/*.[ch])
 	$(call create_venv,$(VENV))
 	@echo "set-up: installs into $(VENV) (about 2 minutes and 1.6 GB on a machine without a GPU)"
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,near,judge,dev]'
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt --no-deps torchvision
+	$(VENV)/bin/python tests/support/torchvision_on_cpu.py
 	@touch $@
 
 $(VLLM_STAMP): pyproject.toml constraints-vllm.txt tests/support/torchvision_on_cpu.py

@@ -5,7 +5,7 @@ loaded, and `import torchvision` then stops at two operators that nobody defined
 everything the tests use (`torchvision.transforms.v2`); on users' machines both packages match and nothing of this is
 needed, so it lives here and the product never knows of it.
 
-    .venv-vllm/bin/python tests/support/torchvision_on_cpu.py
+    .venv/bin/python tests/support/torchvision_on_cpu.py
 
 copies this file into that environment together with a `.pth` file, so that every process of the environment has it:
 vLLM starts workers of its own, which a fixture would not reach.
