@@ -21,6 +21,8 @@ from prefdata.errors import PrefdataError
 NAME = "forest"
 _PADDING_LIMIT = 1.25
 """Largest ratio of a group's padded size to its real size."""
+_UNKNOWN = ("softcap", "s_aux", "position_bias")
+"""What some models hand to their attention and this one does not do."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,12 @@ def forest_attention(
         raise PrefdataError(
             "Attention dropout cannot be used with a shared trunk; set it to 0 or use --no-share."
         )
-    if kwargs.get("sliding_window"):
-        raise PrefdataError("Sliding-window attention cannot be used with a shared trunk; use --no-share.")
-    schedule = schedule_of(attention_mask, query.device)
+    for name in _UNKNOWN:
+        if kwargs.get(name) is not None:
+            raise PrefdataError(
+                f"Attention with `{name}` cannot be used with a shared trunk; use --no-share."
+            )
+    schedule = schedule_of(attention_mask, query.device, kwargs.get("sliding_window"))
     # [tokens, heads, width]: a gather of whole tokens is one contiguous copy each.
     tokens_q, tokens_k, tokens_v = (t[0].transpose(0, 1) for t in (query, key, value))
     repeats = query.shape[1] // key.shape[1]
@@ -104,16 +109,21 @@ def forest_attention(
     return torch.cat(results)[schedule.place].unsqueeze(0), None
 
 
-def schedule_of(layout: torch.Tensor, device: torch.device) -> Schedule:
-    """The schedule of a layout, kept on the layout tensor itself: every layer of every pass asks for it."""
-    cached: Schedule | None = getattr(layout, "_forest_schedule", None)
-    if cached is None or cached.place.device != device:
-        cached = _build([tuple(row) for row in layout[0, 0].tolist()], device)
-        layout._forest_schedule = cached  # type: ignore[attr-defined]
-    return cached
+def schedule_of(layout: torch.Tensor, device: torch.device, window: int | None = None) -> Schedule:
+    """The schedule of a layout, kept on the layout tensor itself: every layer of every pass asks for it.
+
+    `window`: a token sees those less than so many tokens before it, counted along its own trunk and branch.
+    """
+    kept: dict[Any, Schedule] | None = getattr(layout, "_forest_schedules", None)
+    if kept is None:
+        kept = {}
+        layout._forest_schedules = kept  # type: ignore[attr-defined]
+    if (device, window) not in kept:
+        kept[device, window] = _build([tuple(row) for row in layout[0, 0].tolist()], device, window)
+    return kept[device, window]
 
 
-def _build(segments: list[tuple[int, ...]], device: torch.device) -> Schedule:
+def _build(segments: list[tuple[int, ...]], device: torch.device, window: int | None) -> Schedule:
     trunks = {tree: (start, length) for tree, start, length, is_trunk in segments if is_trunk}
     # (own start, own length, trunk start, trunk length); a trunk segment has no trunk before it.
     jobs = {False: [], True: []}  # type: dict[bool, list[tuple[int, int, int, int]]]
@@ -126,7 +136,7 @@ def _build(segments: list[tuple[int, ...]], device: torch.device) -> Schedule:
     offset = 0
     for is_trunk in (True, False):
         for members in _similar(jobs[is_trunk]):
-            group = _group(members)
+            group = _group(members, window)
             width = group.queries.shape[1]
             for row, (start, length, _, _) in enumerate(members):
                 place[start : start + length] = torch.arange(length) + offset + row * width
@@ -158,7 +168,7 @@ def _similar(jobs: list[tuple[int, int, int, int]]) -> list[list[tuple[int, int,
     return groups
 
 
-def _group(members: list[tuple[int, int, int, int]]) -> Group:
+def _group(members: list[tuple[int, int, int, int]], window: int | None) -> Group:
     """Index tensors of one group: queries padded on the right; keys are trunk, padding, own part, padding."""
     own = max(length for _, length, _, _ in members)
     trunk = max(length for _, _, _, length in members)
@@ -167,13 +177,21 @@ def _group(members: list[tuple[int, int, int, int]]) -> Group:
     for row, (start, length, trunk_start, trunk_length) in enumerate(members):
         queries[row, :length] = torch.arange(start, start + length)
         before[row, :trunk_length] = torch.arange(trunk_start, trunk_start + trunk_length)
-    if trunk == 0:
-        return Group(queries, queries, None)
+    at = torch.arange(own)
     causal = torch.ones(own, own, dtype=torch.bool).tril()
+    if window is not None and window < own:
+        causal &= at[:, None] - at[None, :] < window
+    if trunk == 0:
+        plain = window is None or window >= own
+        return Group(queries, queries, None if plain else causal[None, None])
     mask = torch.zeros(len(members), 1, own, trunk + own, dtype=torch.bool)
     mask[..., trunk:] = causal
     for row, (_, _, _, trunk_length) in enumerate(members):
-        mask[row, :, :, :trunk_length] = True
+        seen = mask[row, 0, :, :trunk_length]
+        if window is None:
+            seen[:] = True
+        else:
+            seen[:] = trunk_length + at[:, None] - torch.arange(trunk_length)[None, :] < window
     return Group(queries, torch.cat([before, queries], dim=1), mask)
 
 

@@ -1,8 +1,11 @@
 """Which models the forest is proven for, and how each is loaded and fed.
 
-Where it stands: `run.py` opens the model here; `build.py` and `forest.py` ask for the image token and the pixel inputs.
-The decision to question: a list of proven `model_type`s instead of trying anything. Wrong position ids or a dropped
-sliding window change log-probabilities by amounts too small to notice, so a family joins the list with its test.
+Where it stands: `run.py` opens the model here; `build.py` and `pixels.py` ask for the image token and the pixel
+inputs, `positions.py` for the kind of positions. The decision to question: a table of proven `model_type`s beside the
+self-check at every start. Wrong position ids or a dropped sliding window change log-probabilities by amounts too small
+to notice, so a family joins the table with its test (`tests/trainers/test_families.py`). Other text models are let in
+on the word of the self-check alone, and without a shared trunk where it cannot see everything; other image-text models
+are refused, because nothing says how their pixel inputs are joined.
 """
 
 from dataclasses import dataclass
@@ -14,11 +17,42 @@ import torch
 from prefdata.errors import PrefdataError
 from prefdata.models import resolve_model
 
-TEXT_FAMILIES = ("llama", "qwen2", "qwen3")
-"""Decoders with one rotary position per token and full attention."""
 
-IMAGE_FAMILIES = {"llava": ("pixel_values",)}
-"""Image-text models with [1, tokens] positions, and the pixel inputs that concatenate over trees."""
+@dataclass(frozen=True)
+class Family:
+    """What tells one kind of model from another when it is fed."""
+
+    pixels: tuple[str, ...] = ()
+    """What the processor makes of images and the model takes; empty = a text model."""
+    join: int = 0
+    """The axis along which pixel inputs of several trees are joined. Idefics3 has a batch axis of 1 before it."""
+    axes: int = 1
+    """Position ids per token: 1, or 3 (time, height, width) from the model's own `get_rope_index`."""
+    one_tile: tuple[str, ...] = ()
+    """Processor settings that, when off, keep an image in one tile."""
+
+
+_TILED = Family(("pixel_values", "pixel_attention_mask"), join=1, one_tile=("do_image_splitting",))
+_PATCHES = Family(("pixel_values", "image_grid_thw"), axes=3)
+
+FAMILIES = {
+    "llama": Family(),
+    "qwen2": Family(),
+    "qwen3": Family(),
+    "gemma3_text": Family(),
+    "llava": Family(("pixel_values",)),
+    "internvl": Family(("pixel_values",), one_tile=("crop_to_patches",)),
+    "idefics3": _TILED,
+    "smolvlm": _TILED,
+    "qwen2_5_vl": _PATCHES,
+    "qwen3_vl": _PATCHES,
+}
+"""By `model_type`."""
+
+_LANGUAGE_MODELS = {kind for kind, family in FAMILIES.items() if not family.pixels}
+_OWN_LANGUAGE_MODELS = {"qwen2_5_vl": "qwen2_5_vl_text", "qwen3_vl": "qwen3_vl_text"}
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""Names under which configurations keep the number of experts."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +65,22 @@ class Opened:
     processor: Any
     """The processor of an image-text model, the tokenizer of a text model."""
     tokenizer: Any
-    pixel_keys: tuple[str, ...]
+    family: Family
     image_token_id: int | None
     end_ids: frozenset[int]
     """Tokens that may end an assistant turn."""
     max_length: int
+    proven: bool = True
+    """Whether its family is in the table; what is not is held to more by the self-check."""
+
+    @property
+    def window(self) -> int | None:
+        """The sliding window of some of its layers, in tokens; None where every token sees all before it."""
+        text = self.config.get_text_config()
+        layers = getattr(text, "layer_types", None)
+        used = any("sliding" in str(layer) for layer in layers) if layers else True
+        size = getattr(text, "sliding_window", None)
+        return int(size) if size and used and getattr(text, "use_sliding_window", True) else None
 
     @property
     def takes_images(self) -> bool:
@@ -68,10 +113,9 @@ def open_model(name: str) -> Opened:
 
     path = resolve_model(name)
     config = _in_a_sentence(name, lambda: hf.AutoConfig.from_pretrained(path))
-    kind = config.model_type
     text_config = config.get_text_config()
-    _refuse_unproven(name, kind, text_config)
-    images = kind in IMAGE_FAMILIES
+    family = _family(name, config)
+    images = bool(family.pixels)
     processor = _in_a_sentence(
         name, lambda: (hf.AutoProcessor if images else hf.AutoTokenizer).from_pretrained(path)
     )
@@ -88,10 +132,11 @@ def open_model(name: str) -> Opened:
         config=config,
         processor=processor,
         tokenizer=tokenizer,
-        pixel_keys=IMAGE_FAMILIES.get(kind, ()),
+        family=family,
         image_token_id=int(config.image_token_id) if images else None,
         end_ids=_end_ids(path, tokenizer),
         max_length=int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30),
+        proven=config.model_type in FAMILIES,
     )
 
 
@@ -129,29 +174,43 @@ def silence_dropout(model: torch.nn.Module) -> int:
         if isinstance(module, torch.nn.Dropout) and module.p > 0:
             module.p = 0.0
             found += 1
-        rate = getattr(module, "attention_dropout", 0.0)
-        if isinstance(rate, float) and rate > 0:
-            module.attention_dropout = 0.0  # type: ignore[assignment]
-            found += 1
+        for name in ("attention_dropout", "dropout"):
+            rate = getattr(module, name, 0.0)
+            if isinstance(rate, float) and rate > 0:
+                setattr(module, name, 0.0)
+                found += 1
     return found
 
 
-def _refuse_unproven(name: str, kind: str, text_config: Any) -> None:
-    known = ", ".join(sorted((*TEXT_FAMILIES, *IMAGE_FAMILIES)))
+def _family(name: str, config: Any) -> Family:
+    """How a model is fed; refuses what is known to come out wrong or cannot be fed at all."""
+    import transformers as hf
+
+    kind, text_config = config.model_type, config.get_text_config()
     inner = text_config.model_type
-    if kind not in TEXT_FAMILIES and kind not in IMAGE_FAMILIES:
+    for key in _EXPERTS:
+        if (getattr(text_config, key, None) or 0) > 1:
+            raise PrefdataError(
+                f"{name}: `{inner}` is a mixture of experts, which this trainer is not proven with."
+            )
+    known = FAMILIES.get(kind)
+    if known is None and type(config) not in hf.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise PrefdataError(
-            f"{name}: model type `{kind}` is not proven with this trainer; proven are {known}."
+            f"{name}: model type `{kind}` is not proven with this trainer; proven are {', '.join(FAMILIES)}."
         )
-    if kind in IMAGE_FAMILIES and inner not in TEXT_FAMILIES:
+    if known is None and text_config is not config:
         raise PrefdataError(
-            f"{name}: its language model `{inner}` is not proven with this trainer; proven are {known}."
+            f"{name}: model type `{kind}` reads more than text and is not proven with this trainer; "
+            f"proven are {', '.join(FAMILIES)}."
         )
-    layers = getattr(text_config, "layer_types", None) or ()
-    if any("sliding" in str(layer) for layer in layers) or (
-        getattr(text_config, "use_sliding_window", False) and getattr(text_config, "sliding_window", None)
-    ):
-        raise PrefdataError(f"{name}: uses sliding-window attention, which this trainer does not handle yet.")
+    if known is None:
+        return Family()
+    if known.pixels and inner not in _LANGUAGE_MODELS and inner != _OWN_LANGUAGE_MODELS.get(kind):
+        raise PrefdataError(
+            f"{name}: its language model `{inner}` is not proven with this trainer; proven are "
+            f"{', '.join(sorted(_LANGUAGE_MODELS))}."
+        )
+    return known
 
 
 def _end_ids(path: str, tokenizer: Any) -> frozenset[int]:
@@ -169,7 +228,7 @@ def _in_a_sentence(name: str, load: Any) -> Any:
     """Turn the loaders' long tales about names and networks into one sentence."""
     try:
         return load()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
         where = "folder" if Path(name).is_dir() else "hub model"
         raise PrefdataError(f"{name}: this {where} cannot be loaded ({reason}).") from error

@@ -9,13 +9,34 @@ it out saves one position per answer. Where a score is read there, the branch sa
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import torch
 
+from trainers.positions import Positions
 from trainers.trees import Tree
 
-PixelLoader = Callable[[Tree], dict[str, torch.Tensor]]
+
+@dataclass(frozen=True)
+class Feed:
+    """What a row needs besides tokens: pixel inputs of a tree, positions, and how pixel inputs are joined."""
+
+    pixels: Callable[[Tree], dict[str, torch.Tensor]]
+    positions: Positions
+    join: int = 0
+    """The axis along which pixel inputs of trees are joined."""
+
+    def joined(self, uses: Sequence[tuple[dict[str, torch.Tensor], int]]) -> dict[str, torch.Tensor]:
+        """Pixel inputs in the order in which the image tokens appear, each `times` times for the plain form."""
+        found: dict[str, list[torch.Tensor]] = {}
+        for pixels, times in uses:
+            for key, value in pixels.items():
+                found.setdefault(key, []).extend([value] * times)
+        return {
+            key: torch.cat(values, dim=0 if key.endswith("_thw") else self.join)
+            for key, values in found.items()
+        }
 
 
 class Row(TypedDict):
@@ -36,16 +57,19 @@ class Row(TypedDict):
     trees: list[Tree]
 
 
-def pack(trees: Sequence[Tree], pixels: PixelLoader) -> Row:
-    """The shared form: batch 1, trunks once, branches after their trunk."""
+def pack(trees: Sequence[Tree], feed: Feed) -> Row:
+    """The shared form: batch 1, trunks once, branches after their trunk. A tree without branches is trunk alone."""
     ids: list[int] = []
-    positions: list[int] = []
+    positions: list[torch.Tensor] = []
     segments: list[tuple[int, int, int, int]] = []
+    pixels: list[dict[str, torch.Tensor]] = []
     scored = _Scored()
     for number, tree in enumerate(trees):
         trunk_start, trunk = len(ids), len(tree.trunk)
+        pixels.append(feed.pixels(tree))
+        at = feed.positions.trunk(tree.trunk, pixels[-1])
         ids += tree.trunk
-        positions += range(trunk)
+        positions.append(at)
         segments.append((number, trunk_start, trunk, 1))
         scored.tree(tree)
         for branch in tree.branches:
@@ -53,43 +77,61 @@ def pack(trees: Sequence[Tree], pixels: PixelLoader) -> Row:
             if length:
                 segments.append((number, start, length, 0))
             ids += branch.inputs
-            positions += range(trunk, trunk + length)
+            positions.append(feed.positions.branch(at, length))
             scored.branch(branch.ids, branch.supervised, first=trunk_start + trunk - 1, rest=start)
     forward = {
         "input_ids": torch.tensor([ids]),
-        "position_ids": torch.tensor([positions]),
+        "position_ids": _shaped(torch.cat(positions, dim=1)[:, None]),
         "attention_mask": torch.tensor(segments, dtype=torch.int32)[None, None],
         "use_cache": False,
-        **_pixels([(tree, 1) for tree in trees], pixels),
+        **feed.joined([(one, 1) for one in pixels]),
     }
     return scored.row(forward, list(trees))
 
 
-def pad(trees: Sequence[Tree], pixels: PixelLoader, pad_id: int) -> Row:
-    """The plain form: one right-padded sequence per branch, an ordinary mask made from lengths."""
-    sequences = [(tree, branch) for tree in trees for branch in tree.branches]
-    width = max(len(tree.trunk) + len(branch.inputs) for tree, branch in sequences)
-    ids = torch.full((len(sequences), width), pad_id)
-    mask = torch.zeros(len(sequences), width, dtype=torch.long)
+def pad(trees: Sequence[Tree], feed: Feed, pad_id: int) -> Row:
+    """The plain form: one right-padded sequence per branch, an ordinary mask made from lengths.
+
+    A tree without branches is one sequence of its trunk.
+    """
+    inputs = [[branch.inputs for branch in tree.branches] or [()] for tree in trees]
+    width = max(len(tree.trunk) + len(end) for tree, ends in zip(trees, inputs, strict=True) for end in ends)
+    rows = sum(map(len, inputs))
+    ids = torch.full((rows, width), pad_id)
+    mask = torch.zeros(rows, width, dtype=torch.long)
+    positions = torch.zeros(feed.positions.axes, rows, width, dtype=torch.long)
+    pixels: list[tuple[dict[str, torch.Tensor], int]] = []
     scored = _Scored()
     row = 0
-    for tree in trees:
+    for tree, ends in zip(trees, inputs, strict=True):
         scored.tree(tree)
-        for branch in tree.branches:
-            whole = [*tree.trunk, *branch.inputs]
-            ids[row, : len(whole)] = torch.tensor(whole)
-            mask[row, : len(whole)] = 1
-            start = row * width + len(tree.trunk)
-            scored.branch(branch.ids, branch.supervised, first=start - 1, rest=start)
+        pixels.append((feed.pixels(tree), len(ends)))
+        trunk = len(tree.trunk)
+        at = feed.positions.trunk(tree.trunk, pixels[-1][0])
+        for number, end in enumerate(ends):
+            length = trunk + len(end)
+            ids[row, :length] = torch.tensor([*tree.trunk, *end])
+            mask[row, :length] = 1
+            positions[:, row, :trunk] = at
+            positions[:, row, trunk:] = feed.positions.branch(at, width - trunk)
+            if tree.branches:
+                branch = tree.branches[number]
+                start = row * width + trunk
+                scored.branch(branch.ids, branch.supervised, first=start - 1, rest=start)
             row += 1
     forward = {
         "input_ids": ids,
         "attention_mask": mask,
-        "position_ids": torch.arange(width).expand(len(sequences), -1).contiguous(),
+        "position_ids": _shaped(positions),
         "use_cache": False,
-        **_pixels([(tree, len(tree.branches)) for tree in trees], pixels),
+        **feed.joined(pixels),
     }
     return scored.row(forward, list(trees))
+
+
+def _shaped(positions: torch.Tensor) -> torch.Tensor:
+    """[axes, rows, tokens] as models take it: without the first axis where there is one kind of position."""
+    return positions[0] if len(positions) == 1 else positions
 
 
 class _Scored:
@@ -129,13 +171,3 @@ class _Scored:
             liked=torch.tensor(self.liked),
             trees=trees,
         )
-
-
-def _pixels(uses: list[tuple[Tree, int]], load: PixelLoader) -> dict[str, torch.Tensor]:
-    """Pixel inputs in the order in which the image tokens appear; `times` > 1 repeats them for the plain form."""
-    found: dict[str, list[torch.Tensor]] = {}
-    for tree, times in uses:
-        if tree.images:
-            for key, value in load(tree).items():
-                found.setdefault(key, []).extend([value] * times)
-    return {key: torch.cat(values) for key, values in found.items()}

@@ -40,6 +40,10 @@ class AnswerHead:
         """Score `targets` at the flattened positions `index` in the next forward."""
         self._wanted = (index, targets)
 
+    def forget(self) -> None:
+        """Give ordinary logits again, whether or not the last wish was met."""
+        self._wanted = None
+
     def _forward(self, hidden: torch.Tensor) -> torch.Tensor:
         if self._wanted is None:
             return self._original(hidden)

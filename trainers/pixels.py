@@ -17,6 +17,9 @@ from trainers.trees import BadRow, Tree
 
 Images = tuple[Path | bytes, ...]
 
+_DUMMY_SIDE = 64
+"""Pixels; processors make of it whatever their models take."""
+
 
 class PixelStore:
     """Tensors of pixel inputs by the images they come from."""
@@ -28,28 +31,56 @@ class PixelStore:
     def run(self, text: str, images: Images) -> tuple[int, ...]:
         """Token ids of a rendered prompt with its image tokens expanded; the pixel inputs are kept for later."""
         try:
-            out = self.opened.processor(
-                text=[text],
-                images=[_open(image) for image in images],
-                add_special_tokens=self.opened.adds_special(text),
-                return_tensors="pt",
-            )
+            out = self._process(text, images)
         except (PrefdataError, OSError, ValueError) as error:
             raise BadRow(
                 f"has an image that cannot be read ({' '.join(str(error).split()).rstrip('.')})"
             ) from error
-        self._keep(images, {key: out[key] for key in self.opened.pixel_keys})
+        self._keep(images, self._pixels(out))
         return tuple(out["input_ids"][0].tolist())
 
     def load(self, tree: Tree) -> dict[str, torch.Tensor]:
-        """The pixel inputs of a tree."""
+        """The pixel inputs of a tree; none without images."""
+        if not tree.images:
+            return {}
         kept = self._kept.get(tree.images)
         if kept is None:
-            out = self.opened.processor.image_processor(
-                [_open(image) for image in tree.images], return_tensors="pt"
+            # The processor as a whole, not its image part: settings such as tiling are passed between the two.
+            kept = self._pixels(
+                self._process(self.opened.processor.image_token * len(tree.images), tree.images)
             )
-            kept = {key: out[key] for key in self.opened.pixel_keys}
         return kept
+
+    def dummy(self) -> Tree:
+        """A trunk of one small grey image and no branch: it takes part in a pass and in no loss."""
+        from io import BytesIO
+
+        from PIL import Image
+
+        data = BytesIO()
+        Image.new("RGB", (_DUMMY_SIDE, _DUMMY_SIDE), (128, 128, 128)).save(data, "PNG")
+        images: Images = (data.getvalue(),)
+        settings = dict.fromkeys(self.opened.family.one_tile, False)
+        out = self._process(self.opened.processor.image_token, images, **settings)
+        self._kept[images] = self._pixels(out)
+        return Tree("dummy image", tuple(out["input_ids"][0].tolist()), (), (), images)
+
+    def _process(self, text: str, images: Images, **settings: Any) -> Any:
+        return self.opened.processor(
+            text=[text],
+            images=[_open(image) for image in images],
+            add_special_tokens=self.opened.adds_special(text),
+            return_tensors="pt",
+            **settings,
+        )
+
+    def _pixels(self, out: Any) -> dict[str, torch.Tensor]:
+        # A mask of pixels is as large as the picture in 8-byte integers; the models read it as true or false.
+        return {
+            key: out[key].bool() if key.endswith("_mask") else out[key]
+            for key in self.opened.family.pixels
+            if key in out
+        }
 
     def _keep(self, images: Images, tensors: dict[str, torch.Tensor]) -> None:
         size = sum(value.nbytes for value in tensors.values())

@@ -7,13 +7,15 @@ for its copy.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from trainers.forest import Row, pack, pad
+from trainers.forest import Feed, Row, pack, pad
 from trainers.pixels import PixelStore
 from trainers.plan import pack_rows
+from trainers.positions import Positions
 from trainers.trees import Tree
 
 
@@ -32,10 +34,21 @@ class RowMaker:
     share: bool = True
     rank: int = 0
     processes: int = 1
+    dummy: Tree | None = None
+    """Added to rows without images, see `with_dummy`."""
 
     def plain(self) -> "RowMaker":
         """The same with the padded form."""
         return replace(self, share=False)
+
+    def with_dummy(self) -> "RowMaker":
+        """The same, but rows without an image carry one that no answer sees.
+
+        Every process then runs the vision tower in every pass: under ZeRO-3 its weights are gathered by all together,
+        and a process that has none to ask for would leave the others waiting. Nothing is scored on the image's
+        tokens, so its gradients are exactly zero.
+        """
+        return replace(self, dummy=self.pixels.dummy())
 
     def autocast(self) -> torch.autocast:
         """The context in which the model runs outside Trainer."""
@@ -47,7 +60,17 @@ class RowMaker:
 
     def host(self, trees: Sequence[Tree]) -> Row:
         """A row on the CPU: what a loader prepares ahead."""
-        return pack(trees, self.pixels.load) if self.share else pad(trees, self.pixels.load, self.pad_id)
+        fed = list(trees)
+        if self.dummy is not None and not any(tree.images for tree in trees):
+            fed.append(self.dummy)
+        row = pack(fed, self.feed) if self.share else pad(fed, self.feed, self.pad_id)
+        return {**row, "trees": list(trees)}
+
+    @cached_property
+    def feed(self) -> Feed:
+        """What rows need besides tokens."""
+        opened = self.pixels.opened
+        return Feed(self.pixels.load, Positions(opened), opened.family.join)
 
     def move(self, row: Row) -> Row:
         """Put a row on the device; the layout of a shared row stays where it is."""

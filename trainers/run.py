@@ -106,6 +106,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
                 args = training_arguments(
                     config, output, todo
                 )  # DeepSpeed's settings hold the old number of rows
+        else:
+            check.padded_holds(model, head, grown.trees, maker)
         if config.stage in ("dpo", "mpo"):
             cache = Path(config.reference_cache) if config.reference_cache else output
             needed = [grown.trees[number] for number in todo.used] + (held.trees if held else [])

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from prefdata import images
 from trainers import attention, build, families
 from trainers.config import TrainConfig
 from trainers.logprobs import AnswerHead
@@ -35,11 +36,15 @@ def grow(model: Path, data: Path, **settings: Any) -> Grove:
     """Model with the forest attention, and the trees of `data`."""
     opened = families.open_model(str(model))
     store = PixelStore(opened)
-    grown = build.grow(config(model, data, **settings), opened, store)
+    return plant(opened, store, build.grow(config(model, data, **settings), opened, store).trees)
+
+
+def plant(opened: families.Opened, store: PixelStore, trees: list[Tree]) -> Grove:
+    """A freshly loaded model with the forest attention, for trees that were made before."""
     loaded = families.load_weights(opened, torch.float32)
     attention.install(loaded)
     maker = RowMaker(store, opened.pad_id, 4096, torch.device("cpu"), torch.float32)
-    return Grove(opened, loaded, AnswerHead(loaded), grown.trees, maker)
+    return Grove(opened, loaded, AnswerHead(loaded), trees, maker)
 
 
 def ordinary_logps(grove: Grove, trees: list[Tree]) -> torch.Tensor:
@@ -49,12 +54,23 @@ def ordinary_logps(grove: Grove, trees: list[Tree]) -> torch.Tensor:
 
 
 def alone(model: Any, grove: Grove, tree: Tree) -> list[torch.Tensor]:
-    """Log-probabilities of each branch's supervised tokens, one plain forward per branch."""
+    """Log-probabilities of each branch's supervised tokens, one plain forward per branch.
+
+    The model counts positions and makes masks itself, from nothing but ids and what the processor makes of the images.
+    """
     found = []
+    processor = grove.opened.processor
     for branch in tree.branches:
         ids = torch.tensor([[*tree.trunk, *branch.ids]])
-        pixels = grove.maker.pixels.load(tree) if tree.images else {}
-        logits = model(input_ids=ids, **pixels).logits[0, len(tree.trunk) - 1 : -1]
+        inputs: dict[str, Any] = {}
+        if tree.images:
+            pictures = [images.load_rgb(image) for image in tree.images]
+            text = processor.image_token * len(pictures)
+            out = processor(text=[text], images=pictures, return_tensors="pt")
+            inputs = {key: out[key] for key in grove.opened.family.pixels if key in out}
+            if "mm_token_type_ids" in out:
+                inputs["mm_token_type_ids"] = ids.eq(grove.opened.image_token_id or -1).int()
+        logits = model(input_ids=ids, **inputs).logits[0, len(tree.trunk) - 1 : -1]
         wanted = torch.tensor(branch.supervised)
         targets = torch.tensor(branch.ids)
         found.append(logits.log_softmax(-1)[torch.arange(len(targets)), targets][wanted])

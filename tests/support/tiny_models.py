@@ -16,8 +16,11 @@ IMAGE_SIZE = 16
 IMAGE_TOKENS = 4
 
 
-def tokenizer() -> Any:
-    """Bytes and three special tokens. Id 0 is the character `!`, as in Qwen's vocabulary."""
+def tokenizer(*special: str, **named: str) -> Any:
+    """Bytes, three special tokens and those given. Id 0 is the character `!`, as in Qwen's vocabulary.
+
+    `named` become attributes of the tokenizer, as some processors want them.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -26,47 +29,47 @@ def tokenizer() -> Any:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     made = PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token="<|im_end|>", extra_special_tokens=["<|im_start|>", "<image>"]
+        tokenizer_object=raw,
+        eos_token="<|im_end|>",
+        extra_special_tokens=named or ["<|im_start|>", "<image>", *special],
     )
+    if named:
+        made.add_tokens(["<|im_start|>", "<image>"], special_tokens=True)
     made.chat_template = CHATML
     return made
 
 
 def save_text_model(folder: Path, kind: str = "llama") -> Path:
     """A text model with grouped-query attention; kind is llama, qwen2 or qwen3."""
-    import torch
     import transformers as hf
 
-    torch.manual_seed(0)
     config, model = {
         "llama": (hf.LlamaConfig, hf.LlamaForCausalLM),
         "qwen2": (hf.Qwen2Config, hf.Qwen2ForCausalLM),
         "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM),
     }[kind]
-    made = model(config(**_text_settings()))
-    return _save(folder, made, tokenizer())
+    made = model(config(**text_settings()))
+    return save(folder, made, tokenizer())
 
 
 def save_llava(folder: Path) -> Path:
     """A LLaVA with a tiny SigLIP tower: 16 x 16 pixels, 4 image tokens, tensors named as hub checkpoints name them."""
-    import torch
     import transformers as hf
     from safetensors.torch import load_file, save_file
 
-    torch.manual_seed(0)
     settings: dict[str, Any] = {"vision_use_head": False}  # read by the model, not declared by its config
     vision = hf.SiglipVisionConfig(
         hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         image_size=IMAGE_SIZE, patch_size=8, **settings,
     )  # fmt: skip
-    text = hf.LlamaConfig(**_text_settings(), tie_word_embeddings=True)
+    text = hf.LlamaConfig(**text_settings(), tie_word_embeddings=True)
     processor = llava_processor()
     image_token = processor.tokenizer.convert_tokens_to_ids("<image>")
     config = hf.LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=image_token, vision_feature_layer=-1,
         vision_feature_select_strategy="full", image_seq_length=IMAGE_TOKENS, tie_word_embeddings=True,
     )  # fmt: skip
-    _save(folder, hf.LlavaForConditionalGeneration(config), processor)
+    save(folder, hf.LlavaForConditionalGeneration(config), processor)
     weights = folder / "model.safetensors"
     renamed = {
         name.replace("vision_tower.", "vision_tower.vision_model.")
@@ -111,7 +114,8 @@ def write_pairs(folder: Path, count: int, *, images: bool) -> Path:
     return path
 
 
-def _text_settings() -> dict[str, Any]:
+def text_settings() -> dict[str, Any]:
+    """What all tiny language models have in common."""
     return {
         "vocab_size": 264, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512,
@@ -119,8 +123,13 @@ def _text_settings() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _save(folder: Path, model: Any, processor: Any) -> Path:
+def save(folder: Path, model: Any, processor: Any) -> Path:
+    """Give a model weights that make differences visible, and write it with its processor."""
     folder.mkdir(parents=True, exist_ok=True)
+    import torch
+
+    # The same weights whatever was drawn before.
+    torch.manual_seed(0)
     # Bigger than usual first weights: differences that a wrong mask makes must not drown in rounding.
     for parameter in model.parameters():
         if parameter.dim() > 1:
