@@ -1,8 +1,8 @@
 """Where a good answer is cut: the prefix that DropoutNTP keeps, byte for byte.
 
 A cut falls on the end of an *atom* - a word, a number, one CJK character, a punctuation mark, and as a whole a
-formula, a code fence, a bold run, a link - so a prefix never ends inside one. White space behind the cut belongs to
-the continuation: tokenizers begin a word with its blank, and a model continues unnaturally behind a trailing one.
+formula, a code fence, bold or italic text, a link, a tag - so a prefix never ends inside one. White space behind the
+cut belongs to the continuation: tokenizers begin a word with its blank, and a model goes on unnaturally behind one.
 The decision to question: the unit (`token`, `word`, `sentence`) only says *about* where to cut; the nearest end of an
 atom decides. `char` alone cuts where it says, between whole characters.
 """
@@ -16,20 +16,25 @@ from pipelines.choices import SplitUnit
 _CJK = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 # What means something only as a whole, and is no prose. (Verbose, dot matches all.)
 SPAN = rf"""
-    ```.*?(?:```|\Z)                  # code fence; an open one reaches the end
+    (?P<fence>`{{3,}}|~{{3,}}).*?(?:(?P=fence)|\Z)   # code fence; an open one reaches the end
+    | \\begin\{{(?P<environment>\w+\*?)\}}.*?\\end\{{(?P=environment)\}}
     | \$\$.+?\$\$ | \\\[.+?\\\] | \\\(.+?\\\)
     | \$[^$\n]+?\$                    # inline formula
     | `[^`\n]+`
-    | https?://[^\s{_CJK}]+
+    | https?://[^\s{_CJK}\u3000-\u303f\uff00-\uffef<>"“”]+
+    | </?[A-Za-z][^<>\n]{{0,80}}>      # a tag, such as <think>
 """
 _ATOM = re.compile(
     rf"""
     {SPAN}
-    | \*\*[^*\n]+\*\* | __[^_\n]+__
+    | \*\*\*[^*\n]+\*\*\*
+    | \*\*(?=\S)[^\n]+?(?<=\S)\*\*(?!\*)
+    | \*(?=[^\s*])[^*\n]+?(?<=\S)\*
+    | __[^_\n]+__
     | !?\[[^\]\n]*\]\([^)\n]*\)       # Markdown link or image
     | [{_CJK}]
-    | \d+(?:[.,:/]\d+)*%?             # 3.14, 1,000, 12:30, 1/2, 50%
-    | \\[A-Za-z]+                     # a LaTeX command outside of a formula
+    | (?:(?<![\w)])[-+−])?\d+(?:[.,:/-]\d+)*(?:[eE][-+]?\d+)?%?   # 3.14, -1,000, 12:30, 1/2, 50%, 1.5e-3, 2024-05-01
+    | \\[A-Za-z]+(?:\{{(?:[^{{}}\n]|\{{[^{{}}\n]*\}})*\}})*          # a LaTeX command outside of a formula
     | [^\W\d_{_CJK}](?:[^\W{_CJK}]|['’\-](?=[^\W{_CJK}]))*
     | \S
     """,
