@@ -29,6 +29,8 @@ _SAME_RESULT: Final = frozenset(
         "reference_cache",
         "require_share",
         "on_bad_row",
+        "num_workers",
+        "report_to",
         "eval_data",
         "eval_steps",
     )

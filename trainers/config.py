@@ -188,3 +188,11 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         str | None,
         Meta(description="Folder for cached reference log-probabilities.  [default: in --output-dir]"),
     ] = None
+    num_workers: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Processes that make rows ahead of the device.  [default: 4 on a GPU, else 0]"),
+    ] = None
+    report_to: Annotated[
+        Literal["none", "tensorboard", "wandb", "trackio"],
+        Meta(description="Send every step's numbers to a tracker too, if its package is installed."),
+    ] = "none"

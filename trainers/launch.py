@@ -50,12 +50,21 @@ def launch(config: TrainConfig) -> int:
         return _start(config)
     if int(os.environ.get("RANK", "0")):
         set_verbosity(quiet=True, verbose=False)  # one process speaks for all
-    with environment(config), result_only() as out:
-        from trainers.run import run
+    try:
+        with environment(config), result_only() as out:
+            from trainers.run import run
 
-        result = run(config)
-        if result is not None:
-            out.write(msgspec.json.encode(result).decode() + "\n")
+            with memory_in_a_sentence(config):
+                result = run(config)
+            if result is not None:
+                out.write(msgspec.json.encode(result).decode() + "\n")
+    except PrefdataError as error:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _ERROR_FILE in os.environ:
+            raise
+        # Started by torchrun or the like. The others wait in a collective until this process is gone, and an orderly
+        # end would wait for them.
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own way is not reached
+        os._exit(error.exit_code)
     return 0
 
 
@@ -70,6 +79,32 @@ def worker() -> None:
         write_json(Path(os.environ[_ERROR_FILE]), {"message": str(problem), "code": problem.exit_code})
         # Without waiting for peers: they hang in a collective until this process is gone.
         os._exit(problem.exit_code)
+
+
+@contextmanager
+def memory_in_a_sentence(config: TrainConfig) -> Iterator[None]:
+    """Say what to lower when the memory of the device or of the machine runs out."""
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = " ".join(str(error).split())
+        if (
+            not isinstance(error, torch.OutOfMemoryError | MemoryError)
+            and "can't allocate memory" not in said
+        ):
+            raise
+        remedies = [f"lower --max-tokens (now {config.max_tokens})"]
+        if not config.gradient_checkpointing:
+            remedies.append("add --gradient-checkpointing")
+        if config.deepspeed in ("none", "zero1", "zero2"):
+            remedies.append("cut the model over more GPUs with --deepspeed zero3")
+        if not config.lora_rank:
+            remedies.append("train adapters with --lora-rank 64")
+        raise PrefdataError(
+            f"Out of memory ({said[:120]}); {', or '.join(remedies)}.", exit_code=EXIT_DATA
+        ) from error
 
 
 @contextmanager

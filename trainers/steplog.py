@@ -55,8 +55,8 @@ class StepLog:
             self._compare_first()
         self.last_loss = values["loss"]
 
-    def write(self, grad_norm: float) -> None:
-        """Write the line and move the bar."""
+    def write(self, grad_norm: float) -> dict[str, Any]:
+        """Write the line, move the bar; returns the line."""
         line = {**self._line, "grad_norm": grad_norm, "seconds": round(time.monotonic() - self._started, 3)}
         if self.writes:
             with open(self.path, "ab") as stream:
@@ -65,6 +65,7 @@ class StepLog:
         if "margin" in line:
             note += f", margin {line['margin']:+.3f}, accuracy {line['accuracy']:.2f}"
         self._bar.advance(1, note)
+        return line
 
     def close(self) -> None:
         """End the bar."""

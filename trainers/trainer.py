@@ -8,7 +8,6 @@ plan on every process), times the number of processes, because gradients are sum
 over processes. So neither packing nor accumulation nor ranks change how much a pair weighs.
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,11 @@ from trainers.reference import Reference
 from trainers.rows import RowMaker
 from trainers.steplog import StepLog
 from trainers.trees import Tree
+
+_AHEAD = 4
+"""Rows that each loading process makes ahead of the device."""
+_NAMED = 8
+"""Rows that an error names."""
 
 
 class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
@@ -55,6 +59,11 @@ class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
         }
 
 
+def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A packed row is a batch already."""
+    return items[0]
+
+
 class ForestTrainer(Trainer):
     """Trainer over planned rows."""
 
@@ -77,7 +86,7 @@ class ForestTrainer(Trainer):
         self.plan, self.maker, self.head, self.steps = plan, maker, head, steps
         self.fingerprint = plan.fingerprint(trees)
         self.evaluator: Evaluator | None = None
-        self._sums = torch.zeros(len(objective.sums), dtype=torch.float64)
+        self._found: list[tuple[torch.Tensor, PlannedRow]] = []
         self._rate = 0.0
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
@@ -85,7 +94,11 @@ class ForestTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """This process's rows in the plan's order; nothing is shuffled or dealt out again."""
-        return DataLoader(self.rows, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            self.rows, batch_size=1, shuffle=False, collate_fn=_only, num_workers=workers,
+            prefetch_factor=_AHEAD if workers else None, pin_memory=self.args.dataloader_pin_memory,
+        )  # fmt: skip
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not estimated: the usual formula knows nothing of shared trunks."""
@@ -102,28 +115,25 @@ class ForestTrainer(Trainer):
         row, step, planned = inputs["row"], inputs["step"], inputs["planned"]
         values = self.objective.forward(model, self.head, row)
         share, sums = self.objective.share(values, inputs["reference"], row, step, planned.weight)
-        found = sums.tolist()
-        if not all(math.isfinite(value) for value in found):
-            places = ", ".join(tree.place for tree in row["trees"][:8])
-            raise PrefdataError(
-                f"Step {self.state.global_step + 1}: the loss is not a finite number ({found[0]}) in the rows "
-                f"{places}; lower --learning-rate, or look at these rows.",
-                exit_code=EXIT_DATA,
-            )
-        if planned.weight:
-            self._sums += torch.tensor(found, dtype=torch.float64)
-            self._rate = self._get_learning_rate()
+        # Looked at when the step ends: reading a number now would make a GPU wait for it.
+        self._found.append((sums, planned))
+        self._rate = self._get_learning_rate()
         scaled: torch.Tensor = share * planned.weight * self.maker.processes
         return scaled
 
     def end_step(self) -> None:
         """Sum the step over processes, write the log line's first half, move what moves once per step."""
+        values = torch.stack([sums for sums, _ in self._found])
+        counted = torch.tensor([planned.weight > 0 for _, planned in self._found], device=values.device)
+        finite = values.isfinite().all(1)
+        held = torch.cat([values[counted].sum(0), (~finite).sum()[None].double()])
         if self.maker.processes > 1:
-            held = self._sums.to(self.maker.device) if torch.cuda.is_available() else self._sums
             torch.distributed.all_reduce(held)
-            self._sums = held.cpu()
-        sums = dict(zip(self.objective.sums, self._sums.tolist(), strict=True))
-        self._sums.zero_()
+        *totals, faults = held.tolist()
+        if faults:
+            self._stop(finite.tolist(), values[:, 0].tolist())
+        self._found.clear()
+        sums = dict(zip(self.objective.sums, totals, strict=True))
         step = self.plan.steps[self.state.global_step - 1]
         line = self.objective.line(step, sums)
         self.objective.end_step(step, sums)
@@ -131,10 +141,32 @@ class ForestTrainer(Trainer):
             line |= self.evaluator(self.model_wrapped, self.head, self.state.global_step)
         self.steps.step(self.state.global_step, step, line, self._rate)
 
+    def _stop(self, finite: list[bool], losses: list[float]) -> None:
+        """End the run with the rows named whose loss is no finite number. All processes come here together, so that
+        none is left waiting for another."""
+        mine = [
+            (loss, [self.rows.trees[number].place for number in planned.trees])
+            for fine, loss, (_, planned) in zip(finite, losses, self._found, strict=True)
+            if not fine
+        ]
+        everywhere: list[Any] = [mine]
+        if self.maker.processes > 1:
+            everywhere = [None] * self.maker.processes
+            torch.distributed.all_gather_object(everywhere, mine)
+        found = [fault for faults in everywhere for fault in faults]
+        places = [place for _, row in found for place in row]
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        raise PrefdataError(
+            f"Step {self.state.global_step}: the loss is not a finite number ({found[0][0]}) in the rows "
+            f"{', '.join(places[:_NAMED])}{more}; lower --learning-rate, or look at these rows.",
+            exit_code=EXIT_DATA,
+        )
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete and write the step's line; Trainer knows the gradient norm only here."""
         if "loss" in logs:
-            self.steps.write(float(logs.get("grad_norm") or 0.0))
+            line = self.steps.write(float(logs.get("grad_norm") or 0.0))
+            self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=line)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
