@@ -84,7 +84,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     silenced = families.silence_dropout(model)
     if silenced:
         say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
-    head = scorehead.ScoreHead(model) if config.stage == "reward" else AnswerHead(model)
+    head = AnswerHead(model)
     autocast = torch.bfloat16 if bf16 and not args.deepspeed else None
     maker = rows.RowMaker(
         store,
@@ -115,10 +115,13 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     expected = goal.first_loss(todo.steps[0], grown.trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
+    if config.stage == "reward":
+        # Not earlier: adapters copy it, and a copy of what an engine has read before is of no use to the next engine.
+        head.remove()
+        head = scorehead.ScoreHead(model)
     if config.lora_rank:
-        model = adapters.add_lora(
-            model, config, head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
-        )
+        trained = head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
+        model = adapters.add_lora(model, config, trained)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
     loop = trainer.ForestTrainer(goal, todo, grown.trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:

@@ -122,15 +122,17 @@ def test_resume_equals_an_uninterrupted_run(
     assert torch.allclose(torch.tensor(scores), torch.tensor(again), atol=1e-6)
 
 
-def test_two_processes_equal_one(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
-    """Rows are dealt out in training and in evaluation; three packed rows do not divide by two."""
+def test_two_processes_with_cut_weights_equal_one(
+    models: dict[str, Path], pairs: Path, tmp_path: Path
+) -> None:
+    """LoRA under ZeRO-3: rows are dealt out in training and in evaluation, and the head comes back whole."""
     common: dict[str, Any] = {
-        "model": models["llava"], "data": pairs, "eval_data": str(pairs), "max_steps": 3, "max_tokens": 420,
-        "deepspeed": "zero1",
+        "model": models["llava"], "data": pairs, "eval_data": str(pairs), "max_steps": 4, "max_tokens": 420,
+        "lora_rank": 4, "learning_rate": 1e-2,
     }  # fmt: skip
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in common.items()]
-    flags += ["--stage=reward", "--batch-size=4", "--learning-rate=1e-3", "--save-dtype=fp32"]
-    both = program("train", *flags, "--output-dir", tmp_path / "two", "--nproc", 2, cwd=tmp_path)
+    flags += ["--stage=reward", "--batch-size=4", "--save-dtype=fp32", "--deepspeed=zero3", "--nproc=2"]
+    both = program("train", *flags, "--output-dir", tmp_path / "two", cwd=tmp_path)
     assert both.returncode == 0, both.stderr
     train(output=tmp_path / "one", **common)
     for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
@@ -141,6 +143,10 @@ def test_two_processes_equal_one(models: dict[str, Path], pairs: Path, tmp_path:
     ]
     assert found[0]["loss"] == pytest.approx(found[1]["loss"], abs=2e-5)
     assert found[0]["sources"] == found[1]["sources"]
+    _, scores = accuracy_of(tmp_path / "two", pairs)
+    margin = sum(chosen - rejected for chosen, rejected in scores) / len(scores)
+    assert abs(margin) > 1e-3
+    assert found[1]["mean_margin"] == pytest.approx(margin, abs=1e-4)
 
 
 def test_chats_are_scored_like_rows(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
