@@ -27,6 +27,10 @@ class Config(RunOptions, kw_only=True, frozen=True):
             extra={"flags": ["--load-image"]},
         ),
     ] = False
+    min_new_tokens: Annotated[
+        int | None,
+        Meta(description="Of the original's first version; refused: what says nothing is dropped anyway."),
+    ] = None
     keep_empty_prefix: Annotated[
         bool, Meta(description="Sample a whole answer where the given one is too short to be cut.")
     ] = False
@@ -60,5 +64,11 @@ def command(config: Config) -> int | None:
     the image. Killed at any moment, the same command goes on where it stopped.
     """
     from pipelines.dropout_run import run
+    from prefdata.errors import PrefdataError
 
+    if config.min_new_tokens is not None:
+        raise PrefdataError(
+            f"--min-new-tokens {config.min_new_tokens}: forcing a model to go on behind its end makes it ramble; "
+            "empty continuations are dropped with a reason, so leave the flag out."
+        )
     return run(config)

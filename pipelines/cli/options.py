@@ -40,6 +40,7 @@ NEUTRAL = frozenset(
         "dp",
     }
     | {"base_url", "stall_timeout", "dry_run", "price_per_mtok", "judge_base_url", "judge_prompt", "samples"}
+    | {"min_new_tokens"}  # refused, so never anything but None
 )
 
 

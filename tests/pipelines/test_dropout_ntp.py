@@ -278,26 +278,6 @@ def test_thinning_is_a_seeded_draw_over_all_rows(tmp_path: Path) -> None:
     assert max(taken) > 50
 
 
-def test_the_originals_flags_are_taken(tmp_path: Path) -> None:
-    row = {"question": "x?", "chosen": CHOSEN}
-    _, printed = run(
-        *(tmp_path, [row], [" and drives away."], "--top-k", "50", "--top-p", "1.0", "--temperature", "1.0"),
-        *(
-            "--max-new-tokens",
-            "1024",
-            "--num-workers",
-            "8",
-            "--batch-size",
-            "1",
-            "--max-num",
-            "6",
-            "--tp",
-            "8",
-        ),
-    )
-    assert printed["kept"] == 1
-
-
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [

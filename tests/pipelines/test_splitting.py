@@ -102,7 +102,7 @@ def test_nothing_that_belongs_together_is_cut(
 ) -> None:
     text, spans = document
     encode, decode = TOKENIZERS[tokenizer]
-    prefix = prefix_of(text, ratio, unit, encode, decode)  # type: ignore[arg-type]  # tokens that are texts
+    prefix = prefix_of(text, ratio, unit, encode, decode)
     rest = text[len(prefix) :]
     assert prefix + rest == text
     assert rest.strip(), "something is left to be continued"
