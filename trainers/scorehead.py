@@ -153,28 +153,28 @@ def pool_of(row: Row, pooling: Pooling) -> Pool:
     """
     sequences, width = row["forward"]["input_ids"].shape
     index: list[torch.Tensor] = []
-    number = place = 0
+    place = sequence = 0
     for tree in row["trees"]:
+        trunk = len(tree.trunk)
         if sequences == 1:
-            start, place = place, place + len(tree.trunk)
+            start, place = place, place + trunk
         for branch in tree.branches:
             length = len(branch.inputs)
             if sequences > 1:
-                start, place = number * width, number * width + len(tree.trunk)
+                start, place, sequence = sequence * width, sequence * width + trunk, sequence + 1
             own = torch.arange(place, place + length)
             index.append(
-                torch.cat([torch.arange(start, start + len(tree.trunk)), own])
-                if pooling == "mean"
-                else own[-1:]
+                torch.cat([torch.arange(start, start + trunk), own]) if pooling == "mean" else own[-1:]
             )
             place += length
-            number += 1
+        if not tree.branches:
+            sequence += 1  # the padded form gives it one of its own
     counts = torch.tensor([len(part) for part in index])
     return Pool(
         index=torch.cat(index),
-        branch=torch.repeat_interleave(torch.arange(number), counts),
+        branch=torch.repeat_interleave(torch.arange(len(index)), counts),
         weight=torch.repeat_interleave(1.0 / counts, counts),
-        branches=number,
+        branches=len(index),
     )
 
 

@@ -12,7 +12,7 @@ from trainers.config import TrainConfig
 from trainers.logprobs import AnswerHead
 from trainers.pixels import PixelStore
 from trainers.rows import RowMaker
-from trainers.trees import Tree
+from trainers.trees import Branch, Tree
 
 
 @dataclass
@@ -59,22 +59,27 @@ def alone(model: Any, grove: Grove, tree: Tree) -> list[torch.Tensor]:
     The model counts positions and makes masks itself, from nothing but ids and what the processor makes of the images.
     """
     found = []
-    processor = grove.opened.processor
     for branch in tree.branches:
-        ids = torch.tensor([[*tree.trunk, *branch.ids]])
-        inputs: dict[str, Any] = {}
-        if tree.images:
-            pictures = [images.load_rgb(image) for image in tree.images]
-            text = processor.image_token * len(pictures)
-            out = processor(text=[text], images=pictures, return_tensors="pt")
-            inputs = {key: out[key] for key in grove.opened.family.pixels if key in out}
-            if "mm_token_type_ids" in out:
-                inputs["mm_token_type_ids"] = ids.eq(grove.opened.image_token_id or -1).int()
-        logits = model(input_ids=ids, **inputs).logits[0, len(tree.trunk) - 1 : -1]
+        logits = model(**plain_inputs(grove, tree, branch)).logits[0, len(tree.trunk) - 1 : -1]
         wanted = torch.tensor(branch.supervised)
         targets = torch.tensor(branch.ids)
         found.append(logits.log_softmax(-1)[torch.arange(len(targets)), targets][wanted])
     return found
+
+
+def plain_inputs(grove: Grove, tree: Tree, branch: Branch) -> dict[str, Any]:
+    """What anybody would give the model for one whole conversation."""
+    processor = grove.opened.processor
+    ids = torch.tensor([[*tree.trunk, *branch.ids]])
+    inputs: dict[str, Any] = {}
+    if tree.images:
+        pictures = [images.load_rgb(image) for image in tree.images]
+        text = processor.image_token * len(pictures)
+        out = processor(text=[text], images=pictures, return_tensors="pt")
+        inputs = {key: out[key] for key in grove.opened.family.pixels if key in out}
+        if "mm_token_type_ids" in out:
+            inputs["mm_token_type_ids"] = ids.eq(grove.opened.image_token_id or -1).int()
+    return {"input_ids": ids, **inputs}
 
 
 def one_branch(tree: Tree, number: int) -> Tree:

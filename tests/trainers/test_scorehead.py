@@ -1,5 +1,7 @@
 """A reward model's scores and gradients are those of plain separate forwards, for every way of pooling."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,28 +9,24 @@ import pytest
 import torch
 
 from prefdata.errors import PrefdataError
-from tests.support.forests import Grove, grow
+from tests.support.forests import Grove, grow, plain_inputs
 from trainers import families
 from trainers.scorehead import Pooling, ScoreHead, branch_scores, reward_token, whole
 from trainers.trees import Tree
 
-POOLINGS: tuple[Pooling, ...] = ("last", "mean", "token")
+KINDS = ("llama", "qwen2", "qwen3", "llava", "internvl", "idefics3", "smolvlm", "qwen2_5_vl", "qwen3_vl")
 TOKEN = "<|im_start|>"
 
 
-def scored(
-    kind: str, models: dict[str, Path], data: Path, pooling: Pooling
-) -> tuple[Grove, ScoreHead, list[Tree]]:
-    """A model with a score head of random weights, and its trees as they are scored."""
-    grove = grow(models[kind], data)
+def scored(grove: Grove, pooling: Pooling) -> tuple[ScoreHead, list[Tree]]:
+    """A score head of random weights on the grove's model, and the trees as they are scored."""
     grove.head.remove()
     head = ScoreHead(grove.model)
     generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        weight = head.module.score.weight
-        weight.copy_(torch.randn(weight.shape, generator=generator) / 4)
+    weight = head.weight()
+    head.set_weight(torch.randn(weight.shape, generator=generator) / 4)
     token = reward_token(grove.opened, pooling, TOKEN if pooling == "token" else None)
-    return grove, head, whole(grove.trees[:5], token)
+    return head, whole(grove.trees[:6], token)
 
 
 def separate(
@@ -36,26 +34,29 @@ def separate(
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """The oracle: each branch alone through a freshly loaded model without any of our parts."""
     model = families.load_weights(grove.opened, torch.float32)
-    weight = head.module.score.weight.detach().clone().requires_grad_()
+    weight = head.weight().requires_grad_()
     found = []
     for tree in trees:
         for branch in tree.branches:
-            pixels = grove.maker.pixels.load(tree) if tree.images else {}
-            hidden = model.model(input_ids=torch.tensor([[*tree.trunk, *branch.ids]]), **pixels)[0][0]
+            hidden = model.model(**plain_inputs(grove, tree, branch))[0][0]
             found.append((hidden.mean(0) if pooling == "mean" else hidden[-1]) @ weight[0])
     return torch.stack(found), model, weight
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("kind", ["llama", "llava"])
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [*((kind, "mean") for kind in KINDS), *((k, p) for k in ("llama", "llava") for p in ("last", "token"))],
+)
 def test_shared_scores_equal_separate_forwards(
-    kind: str, pooling: Pooling, models: dict[str, Path], pairs: Path, text_pairs: Path
+    kind: str, pooling: Pooling, grove_of: Callable[[str], Grove]
 ) -> None:
-    grove, head, trees = scored(kind, models, pairs if kind == "llava" else text_pairs, pooling)
+    grove = grove_of(kind)
+    head, trees = scored(grove, pooling)
     expected, plain, weight = separate(grove, head, trees, pooling)
     mixing = torch.linspace(-1, 1, len(expected))
     (expected * mixing).sum().backward()
     assert expected.std() > 0.01  # scores that are all alike would prove nothing
+    assert weight.grad is not None
     for maker in (grove.maker, grove.maker.plain()):
         grove.model.zero_grad()
         found = branch_scores(grove.model, head, maker.make(trees), pooling)
@@ -63,7 +64,6 @@ def test_shared_scores_equal_separate_forwards(
         (found * mixing).sum().backward()
         assert (found - expected).abs().max() < 1e-5
         own = {name: p.grad for name, p in grove.model.named_parameters() if p.grad is not None}
-        assert weight.grad is not None
         assert torch.allclose(own.pop("lm_head.score.weight"), weight.grad, atol=1e-5)
         wanted = {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
         assert own.keys() == wanted.keys()
@@ -72,17 +72,33 @@ def test_shared_scores_equal_separate_forwards(
             assert (gradient - wanted[name]).abs().max() < 1e-5 * scale, name
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_a_tree_without_answers_takes_part_in_no_score(
+    models: dict[str, Path], pairs: Path, share: bool
+) -> None:
+    """It stands in a row to show an image; the answers behind it are scored as ever."""
+    grove = grow(models["llava"], pairs)
+    head, trees = scored(grove, "mean")
+    bare = replace(trees[0], branches=(), pairs=())
+    maker = grove.maker if share else grove.maker.plain()
+    right = branch_scores(grove.model, head, maker.make(trees), "mean")
+    found = branch_scores(grove.model, head, maker.make([bare, *trees]), "mean")
+    assert torch.allclose(found, right, atol=1e-6)
+
+
 def test_the_end_of_turn_is_what_is_scored(models: dict[str, Path], text_pairs: Path) -> None:
     """Without the last token in the input, `last` would score the token before it: another number."""
-    grove, head, trees = scored("llama", models, text_pairs, "last")
+    grove = grow(models["llama"], text_pairs)
+    head, trees = scored(grove, "last")
     assert all(branch.ids[-1] in grove.opened.end_ids for tree in trees for branch in tree.branches)
     right = branch_scores(grove.model, head, grove.maker.make(trees), "last")
-    wrong = branch_scores(grove.model, head, grove.maker.make(grove.trees[:5]), "last")
+    wrong = branch_scores(grove.model, head, grove.maker.make(grove.trees[:6]), "last")
     assert (right - wrong).abs().min() > 1e-3
 
 
 def test_the_model_itself_is_left_as_it_was(models: dict[str, Path], text_pairs: Path) -> None:
-    grove, head, trees = scored("llama", models, text_pairs, "last")
+    grove = grow(models["llama"], text_pairs)
+    head, trees = scored(grove, "last")
     ids = torch.tensor([[1, 2, 3]])
     plain = families.load_weights(grove.opened, torch.float32)
     branch_scores(grove.model, head, grove.maker.make(trees), "last")
