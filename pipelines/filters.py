@@ -7,6 +7,7 @@ The reasons are words that stand in dropped.jsonl, the summary and the card.
 """
 
 import re
+import unicodedata
 from difflib import SequenceMatcher
 
 import msgspec
@@ -45,7 +46,7 @@ def reason_against(sample: Sample, prefix: str, chosen: str, keep: Keep) -> str 
         return "degenerate repetition"
     if sample.finish_reason == "length" and not keep.truncated:
         return "length limit hit"
-    if not text.strip():
+    if not any(map(_says, text)):
         return "empty continuation"
     if "\ufffd" in text:
         return "broken character"
@@ -56,6 +57,11 @@ def reason_against(sample: Sample, prefix: str, chosen: str, keep: Keep) -> str 
     if not keep.language and other_language(text, original, chosen):
         return "wrong language"
     return None
+
+
+def _says(character: str) -> bool:
+    """Whether a character is more than a blank or a mark: a full stop alone ends an answer and says nothing."""
+    return character.isalnum() or unicodedata.category(character) in ("So", "Sm", "Sc")
 
 
 def sameness(continuation: str, original: str) -> str | None:

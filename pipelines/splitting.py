@@ -74,7 +74,9 @@ def prefix_of(
         return ""
     last = len(text.rstrip())
     ends = [
-        match.end() for match in _ATOM.finditer(text) if match.end() < last and not _joined(text, match.end())
+        match.end()
+        for match in _ATOM.finditer(text)
+        if match.end() < last and not _joined(text, match.end()) and not _opens(match[0])
     ]
     return text[: min(ends, key=lambda end: (abs(end - place), end), default=0)]
 
@@ -94,6 +96,11 @@ def _token_place(
 
 def _is_word(atom: str) -> bool:
     return any(character.isalnum() for character in atom)
+
+
+def _opens(atom: str) -> bool:
+    """Whether it belongs to what follows: an opening bracket or quotation mark."""
+    return unicodedata.category(atom[-1]) in ("Ps", "Pi")
 
 
 def _joined(text: str, place: int) -> bool:

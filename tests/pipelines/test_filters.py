@@ -178,6 +178,13 @@ def test_what_repeats_by_nature_is_no_loop() -> None:
     assert reason(" na" * 100, song, keep=Keep(language=True)) is None, "the good answer does it, too"
 
 
+@pytest.mark.parametrize("text", ["", " \n", ".", " 。", "...", "!?"])
+def test_marks_alone_say_nothing(text: str) -> None:
+    assert reason(text, "It is so because nothing else is possible here.") == "empty continuation"
+    assert reason(text + " 7", "It is so because nothing else is possible here.") is None
+    assert reason(" 🙂", "It is so because nothing else is possible here.") is None
+
+
 def test_sameness() -> None:
     assert sameness(" a cat sits.", " a cat sits. ") == "identical"
     assert sameness(" A cat sits!", " a cat, sits.") == "near-identical"

@@ -32,6 +32,17 @@ def test_words_are_counted_and_inner_white_space_is_kept() -> None:
     assert cut("A  red\nbus stops at  the corner.") == "A  red\nbus"
 
 
+def test_no_cut_behind_what_opens() -> None:
+    for text in (
+        "The domain (TLD) is it.",
+        "他说：“我来了。”然后走了。",
+        "彼は「はい」と言った。",
+        "See [1] and [2] there.",
+    ):
+        for percent in range(1, 100):
+            assert not cut(text, percent / 100, "token").endswith(("(", "“", "「", "["))
+
+
 def test_chinese_and_japanese_are_cut_between_characters() -> None:
     assert cut("红色的公共汽车停在街角。", unit="token") == "红色的公共汽"
     assert cut("赤いバスが角に止まる。", unit="word") == "赤いバスが"
