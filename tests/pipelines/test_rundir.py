@@ -1,5 +1,6 @@
 """The run directory: nothing lost, nothing twice."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,19 @@ def test_a_second_writer_is_refused(tmp_path: Path, source: Path) -> None:
     ):
         RunDir.open(tmp_path / "run", {}, {"prompts": source})
     RunDir.open(tmp_path / "run", {}, {"prompts": source}).close()
+
+
+def test_a_file_system_without_locks_is_said_and_used(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    caplog.set_level("INFO", "prefdata")
+    monkeypatch.setattr("fcntl.flock", none)
+    with RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run:
+        run.append({"id": "a"})
+    assert "this file system has no locks (Function not implemented)" in caplog.text
 
 
 def test_an_unfinished_run_is_not_finished(tmp_path: Path, source: Path) -> None:
