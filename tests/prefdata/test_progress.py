@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from prefdata import progress as module
 from prefdata.progress import duration, progress
 
 
@@ -13,7 +12,7 @@ from prefdata.progress import duration, progress
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that pass only where a test says so."""
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("prefdata.progress.time.monotonic", lambda: now[0])
     return now
 
 
