@@ -1,7 +1,7 @@
-"""Records -> trees, through the model's own chat template and processor.
+"""Record -> tree, through the model's own chat template and processor.
 
-Where it stands: reads the mixture, hands trees to `plan.py`. Bad rows end the run with file and line, or are left out
-and counted with `--on-bad-row skip`.
+Where it stands: `sowing.py` calls it for every row; `grow.py` keeps what comes out and says what did not. Why a row
+cannot be trained on is a `BadRow` here, its place is added there.
 
 The decision to question: the prompt runs through the processor (which expands image tokens), but answers are cut out
 of the *whole* conversation as the tokenizer alone sees it. An answer's tokens are then exactly those of the whole
@@ -9,16 +9,10 @@ text - never of a piece tokenised on its own - and each image is opened once per
 must be a token prefix of the whole; a template or tokenizer for which that fails is refused, row by row.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from prefdata.errors import EXIT_DATA, PrefdataError
-from prefdata.mixtures import Mixture, epoch, load
-from prefdata.progress import progress
-from prefdata.readers import read_rows
+from prefdata.errors import PrefdataError
 from prefdata.records import (
     Conversation,
     LabelledAnswer,
@@ -30,85 +24,19 @@ from prefdata.records import (
     Text,
     place_media,
 )
-from trainers.config import TrainConfig
 from trainers.families import Opened
-from trainers.filters import make_sieve
 from trainers.pixels import PixelStore
 from trainers.trees import BadRow, Branch, Tree
-
-
-@dataclass
-class Grown:
-    """All trees of a run, source after source, each row once; and what was noticed on the way."""
-
-    mixture: Mixture
-    trees: list[Tree] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    """Usable rows by source."""
-    skipped: list[str] = field(default_factory=list)
-    ends_added: int = 0
-    """Answers whose template writes no end-of-turn token, so that one was appended."""
-    filtered: dict[str, int] = field(default_factory=dict)
-    """Rows that a filter left out, by its name; `skipped` names them."""
-
-    def order(self, seed: int, number: int) -> list[int]:
-        """Tree numbers of one epoch: exactly the rows that `prefdata mix plan` counts and `mix write` writes."""
-        starts = [0, *accumulate(self.rows)]
-        return [starts[source] + row for source, row in epoch(self.mixture, seed, number, self.rows)]
-
-
-def grow(config: TrainConfig, opened: Opened, pixels: PixelStore) -> Grown:
-    """Read the data and make its trees, in the mixture's order. How often each is used is left to the plan."""
-    root = Path(config.image_root) if config.image_root else None
-    grown = Grown(load(Path(config.data), root))
-    limit = config.max_length or opened.max_length
-    maker = TreeMaker(opened, pixels, config.stage != "sft", limit, grown)
-    sieve = make_sieve(
-        config, lambda text: len(opened.tokenizer(text, add_special_tokens=False)["input_ids"])
-    )
-    with progress("trees", unit="rows") as bar:
-        grown.rows = [0] * len(grown.mixture.sources)
-        for number, place, record in _records(grown.mixture):
-            source = grown.mixture.sources[number]
-            if reason := sieve.reason(record):
-                grown.skipped.append(f"{place}: {reason}")
-                bar.advance()
-                continue
-            try:
-                grown.trees.append(maker.tree(record, place, source.annotation.parent, source.root))
-                grown.rows[number] += 1
-            except BadRow as error:
-                if config.on_bad_row == "fail":
-                    hint = "mend the row, or leave such rows out with --on-bad-row skip"
-                    raise PrefdataError(f"{place}: {error}; {hint}.", exit_code=EXIT_DATA) from error
-                grown.skipped.append(f"{place}: {error}")
-            bar.advance()
-    grown.filtered = dict(sieve.counts)
-    if not grown.trees:
-        reason = (
-            f" ({len(grown.skipped)} rows were left out, the first: {grown.skipped[0]})"
-            if grown.skipped
-            else ""
-        )
-        raise PrefdataError(f"{config.data}: no row to train on{reason}.", exit_code=EXIT_DATA)
-    return grown
-
-
-def _records(mixture: Mixture) -> Iterator[tuple[int, str, Record]]:
-    """(source number, file:line, record) of every row."""
-    for number, source in enumerate(mixture.sources):
-        for row in read_rows(source.annotation, source.format):
-            yield number, f"{source.annotation}:{row.line}", row.record
 
 
 class TreeMaker:
     """Makes one tree of one record for one model."""
 
-    def __init__(
-        self, opened: Opened, pixels: PixelStore, needs_pairs: bool, limit: int, grown: Grown
-    ) -> None:
+    def __init__(self, opened: Opened, pixels: PixelStore, needs_pairs: bool, limit: int) -> None:
         self.opened, self.pixels = opened, pixels
-        self.needs_pairs, self.limit, self.grown = needs_pairs, limit, grown
+        self.needs_pairs, self.limit = needs_pairs, limit
+        self.ends_added = 0
+        """Answers whose template writes no end-of-turn token, so that one was appended."""
 
     def tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
         """The tree of `record`; raises BadRow with the reason when there is none."""
@@ -222,7 +150,7 @@ class TreeMaker:
         if ids[-1] not in self.opened.end_ids:
             ids.append(self.opened.tokenizer.eos_token_id)
             supervised.append(True)
-            self.grown.ends_added += 1
+            self.ends_added += 1
         return Branch(tuple(ids), tuple(supervised), liked)
 
     def _end_of_turn(self, ids: list[int], start: int, stop: int) -> int:
@@ -276,4 +204,22 @@ def _prefix(part: tuple[int, ...], whole: tuple[int, ...], what: str) -> None:
     if whole[: len(part)] != part:
         raise BadRow(
             f"has a {what} whose tokens change when the answer follows; this template or tokenizer is unsafe"
+        )
+
+
+def refuse_mute_template(opened: Opened) -> None:
+    """Raise where the chat template knows no assistant: every row would be left without a supervised token."""
+    import jinja2
+
+    marked = "Preference answer 7351"
+    turns = [Message("user", (Text("Hello"),)), Message("assistant", (Text(marked),))]
+    chat = [as_chat(turn, parts=opened.takes_images) for turn in turns]
+    try:
+        text = opened.processor.apply_chat_template(chat, tokenize=False)
+    except jinja2.TemplateError:  # a template may want more than this, such as a system turn
+        return
+    if marked not in text:
+        raise PrefdataError(
+            f"{opened.name}: its chat template writes no assistant turn, so there is nothing to train on; give the "
+            "model a template with an assistant role."
         )

@@ -27,6 +27,7 @@ _SAME_RESULT: Final = frozenset(
         "save_steps",
         "save_total",
         "reference_cache",
+        "tree_cache",
         "require_share",
         "on_bad_row",
         "num_workers",

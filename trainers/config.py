@@ -139,10 +139,19 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     max_tokens: Annotated[
         int, Meta(ge=1, description="Tokens of one packed row; lower it when memory runs out.")
     ] = 8192
+    tree_cache: Annotated[
+        str | None,
+        Meta(
+            description="Folder for tokenised rows, read again by later starts.  [default: in --output-dir]"
+        ),
+    ] = None
     on_bad_row: Annotated[
         Literal["fail", "skip"],
         Meta(description="A row that cannot be trained on: stop, or leave it out and count it."),
     ] = "fail"
+    group_by_question: Annotated[
+        bool, Meta(description="Run a question once for all its answers, with all their pairs in the loss.")
+    ] = False
     share: Annotated[
         bool, Meta(description="Run prompt and image once per pair; --no-share is the padded path.")
     ] = True
@@ -190,7 +199,10 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     ] = None
     num_workers: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Processes that make rows ahead of the device.  [default: 4 on a GPU, else 0]"),
+        Meta(
+            description="Processes that make rows ahead of the device, and tokenise data that takes long.  "
+            "[default: 4 on a GPU, else 0; for tokenising, the cores up to 8]"
+        ),
     ] = None
     report_to: Annotated[
         Literal["none", "tensorboard", "wandb", "trackio"],

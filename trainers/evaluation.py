@@ -23,9 +23,9 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import progress, say
 from prefdata.records import content_id
-from trainers.build import Grown, grow
 from trainers.config import TrainConfig
 from trainers.families import Opened
+from trainers.grow import Grown, grow
 from trainers.logprobs import AnswerHead
 from trainers.objective import Objective
 from trainers.pixels import PixelStore
@@ -55,7 +55,7 @@ class Held:
     """Pairs that no step trains on."""
 
     data: str
-    trees: list[Tree]
+    trees: Sequence[Tree]
     also_trained: int = 0
     """Held-out trees whose question, with its images, is in the training data as well."""
 

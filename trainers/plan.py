@@ -10,13 +10,14 @@ more rows; a process with too few trees gets a row of weight 0. The loss is divi
 (`pairs`, `tokens`), so none of this changes it.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from prefdata.errors import PrefdataError
 from prefdata.records import content_id
-from trainers.trees import Tree
+from trainers.trees import Measure, Tree, measured
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Plan:
 
     def fingerprint(self, trees: Sequence[Tree]) -> str:
         """A hash of the rows in their order; `claim.py` compares the settings."""
-        return content_id([[trees[number].key for number in step.trees] for step in self.steps])
+        measures = measured(trees)
+        return content_id([[measures[number].key for number in step.trees] for step in self.steps])
 
 
 def make_plan(
@@ -84,38 +86,51 @@ def make_plan(
 ) -> Plan:
     """Cut the epochs into steps, deal them to processes, pack them into rows.
 
-    order: the tree numbers of an epoch in training order, all epochs equally long; a tree may be there twice.
+    order: the tree numbers of an epoch in training order; a tree may be there twice. `batch_size` counts pairs (or
+    conversations): a step takes whole trees up to it, so with grouped trees it may hold a few less.
     """
     if batch_size % processes:
         raise PrefdataError(
             f"--batch-size {batch_size} cannot be divided over {processes} processes; choose a multiple of {processes}."
         )
-    drawn = {0: order(0)}
-    per_epoch = ceil(len(drawn[0]) / batch_size)
-    total = max_steps or max(1, ceil(per_epoch * epochs))
-    sizes = [tree.shared_tokens if share else tree.plain_tokens for tree in trees]
-    dealt = []
-    for number in range(total):
-        epoch, place = divmod(number, per_epoch)
-        if epoch not in drawn:
-            drawn = {epoch: order(epoch)}
-        members = list(drawn[epoch][place * batch_size : (place + 1) * batch_size])
-        dealt.append(_deal(members, sizes, processes))
-    packed = [[pack_rows(members, sizes, max_tokens) for members in step] for step in dealt]
+    members: list[list[int]] = []
+    epoch = 0
+    while len(members) < max_steps if max_steps else epoch < epochs:
+        steps_of_epoch = cut_steps(order(epoch), measured(trees), batch_size)
+        share_of_epoch = 1.0 if max_steps else min(1.0, epochs - epoch)
+        members += steps_of_epoch[: max(1, ceil(len(steps_of_epoch) * share_of_epoch))]
+        epoch += 1
+    del members[max_steps or len(members) :]
+    measures = measured(trees)  # after the last epoch was drawn: drawing may add grouped trees
+    sizes = [one.shared if share else one.plain for one in measures]
+    dealt = [_deal(step, sizes, processes) for step in members]
+    packed = [[pack_rows(rank, sizes, max_tokens) for rank in step] for step in dealt]
     rows_per_step = max(len(rows) for step in packed for rows in step)
-    smallest = min(range(len(trees)), key=lambda tree: (sizes[tree], tree))
-    steps = []
-    for step in packed:
-        members = [tree for rank in step for row in rank for tree in row]
-        steps.append(
-            Step(
-                rows=tuple(_fill(rows, rows_per_step, smallest) for rows in step),
-                pairs=sum(len(trees[tree].pairs) for tree in members),
-                tokens=sum(trees[tree].liked_tokens for tree in members),
-                answers=sum(trees[tree].liked_answers for tree in members),
-            )
+    smallest = min(range(len(sizes)), key=lambda tree: (sizes[tree], tree))
+    steps = [
+        Step(
+            rows=tuple(_fill(rows, rows_per_step, smallest) for rows in step),
+            pairs=sum(measures[tree].pairs for tree in inside),
+            tokens=sum(measures[tree].tokens for tree in inside),
+            answers=sum(measures[tree].answers for tree in inside),
         )
+        for step, inside in zip(packed, members, strict=True)
+    ]
     return Plan(tuple(steps), rows_per_step)
+
+
+def cut_steps(order: Sequence[int], measures: Sequence[Measure], batch_size: int) -> list[list[int]]:
+    """Tree numbers of each step: whole trees in their order, while their pairs fit into `batch_size`."""
+    steps: list[list[int]] = []
+    room = 0
+    for tree in order:
+        units = measures[tree].units
+        if not steps or units > room:
+            steps.append([])
+            room = batch_size
+        steps[-1].append(tree)
+        room -= units
+    return steps
 
 
 def _deal(members: list[int], sizes: list[int], processes: int) -> list[list[int]]:
@@ -127,19 +142,20 @@ def _deal(members: list[int], sizes: list[int], processes: int) -> list[list[int
     return ranks
 
 
-def pack_rows(members: list[int], sizes: list[int], max_tokens: int) -> list[list[int]]:
+def pack_rows(members: Sequence[int], sizes: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Best fit of trees, longest first, into rows of at most `max_tokens`; a longer tree has a row of its own."""
     rows: list[list[int]] = []
-    room: list[int] = []
+    free: list[tuple[int, int]] = []  # (room, row) of rows that are not full, sorted
     for tree in sorted(members, key=lambda tree: (-sizes[tree], tree)):
-        fitting = [row for row in range(len(rows)) if room[row] >= sizes[tree]]
-        if fitting:
-            best = min(fitting, key=lambda row: (room[row], row))
-            rows[best].append(tree)
-            room[best] -= sizes[tree]
+        place = bisect_left(free, (sizes[tree], 0))
+        if place < len(free):
+            room, row = free.pop(place)
         else:
-            rows.append([tree])
-            room.append(max_tokens - sizes[tree])
+            room, row = max_tokens, len(rows)
+            rows.append([])
+        rows[row].append(tree)
+        if room > sizes[tree]:
+            insort(free, (room - sizes[tree], row))
     return rows
 
 

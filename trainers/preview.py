@@ -15,7 +15,7 @@ def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: 
     shared, plain = sum(t.shared_tokens for t in trees), sum(t.plain_tokens for t in trees)
     saved = f"{1 - shared / plain:.0%} of {plain} tokens not run twice" if share else "shared trunks off"
     say(
-        f"plan: {len(trees)} rows ({len(grown.skipped)} left out), {sum(len(t.images) for t in trees)} images, "
+        f"plan: {len(trees)} rows ({len(grown.left_out)} left out), {sum(len(t.images) for t in trees)} images, "
         f"{shared if share else plain} tokens per pass ({saved}), {sum(t.liked_tokens for t in trees)} supervised"
     )
     pairs = f"{config.batch_size} {'conversations' if config.stage == 'sft' else 'pairs'}"
@@ -25,8 +25,8 @@ def describe(config: TrainConfig, grown: Any, todo: Any, share: bool, expected: 
         say(f"plan: {drawn} rows per epoch, as the mixture asks (`prefdata mix plan` shows them by source)")
     for name, count in grown.filtered.items():
         say(f"plan: filter {name} left {count} rows out")
-    for reason in grown.skipped[:5]:
-        say(f"left out: {reason}")
+    for row in grown.left_out[:5]:
+        say(f"left out: {row.place}: {row.reason}")
     if grown.ends_added:
         say(
             f"note: the chat template writes no end-of-turn token; it was added to {grown.ends_added} answers"

@@ -20,9 +20,8 @@ import torch
 from prefdata import __version__
 from prefdata.errors import PrefdataError
 from prefdata.jsonl import write_json
-from prefdata.mixtures import Mixture
 from prefdata.records import Conversation, Media, Message, PreferencePair, Record, Text
-from trainers.build import Grown, TreeMaker
+from trainers.build import TreeMaker
 from trainers.config import TrainConfig
 from trainers.export import HEAD_FILE
 from trainers.families import Opened
@@ -146,7 +145,6 @@ class RewardModel:
             self.maker.pixels,
             isinstance(record, PreferencePair),
             self.opened.max_length - (self._token is not None),
-            Grown(Mixture(())),
         )
         try:
             return maker.tree(record, place, folder, root)

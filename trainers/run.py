@@ -22,6 +22,7 @@ from trainers.claim import CARD_FILE, STATE_FILE, claim
 from trainers.config import TrainConfig
 from trainers.preview import describe
 from trainers.settings import DTYPES, compute_dtype, training_arguments
+from trainers.trees import Chosen
 
 
 def run(config: TrainConfig) -> dict[str, Any] | None:
@@ -31,11 +32,12 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     from trainers import (
         adapters,
         attention,
-        build,
         check,
         evaluation,
         export,
         families,
+        grouping,
+        grow,
         objective,
         pixels,
         plan,
@@ -61,17 +63,24 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         if config.stage == "reward"
         else None
     )
-    grown = build.grow(config, opened, store)
+    grown = grow.grow(config, opened, store)
+    if rank == 0:
+        grown.write_left_out(output)
     held = evaluation.hold_out(config, grown, opened, store)
     if config.stage == "reward":
         grown.trees = scorehead.whole(grown.trees, token)
         held = held and replace(held, trees=scorehead.whole(held.trees, token))
+    groups = grouping.Groups(grown.trees, config) if config.group_by_question else None
+    trees = groups or grown.trees
+
+    def drawn(epoch: int) -> list[int]:
+        order = grown.order(config.seed, epoch)
+        return groups.order(order) if groups else order
 
     def planned(share: bool) -> plan.Plan:
         return plan.make_plan(
-            grown.trees, lambda epoch: grown.order(config.seed, epoch), batch_size=config.batch_size,
-            epochs=config.epochs, max_steps=config.max_steps, processes=processes, max_tokens=config.max_tokens,
-            share=share,
+            trees, drawn, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
+            processes=processes, max_tokens=config.max_tokens, share=share,
         )  # fmt: skip
 
     todo = planned(config.share)
@@ -110,9 +119,11 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
             check.padded_holds(model, head, grown.trees, maker)
         if config.stage in ("dpo", "mpo"):
             cache = Path(config.reference_cache) if config.reference_cache else output
-            needed = [grown.trees[number] for number in todo.used] + (held.trees if held else [])
+            needed = Chosen(trees, todo.used)
             known = reference.reference_logps(model, head, opened, needed, maker, cache)
-    expected = goal.first_loss(todo.steps[0], grown.trees, known)
+            if held is not None:
+                known |= reference.reference_logps(model, head, opened, held.trees, maker, cache)
+    expected = goal.first_loss(todo.steps[0], trees, known)
     if rank == 0:
         describe(config, grown, todo, maker.share, expected)
     if config.stage == "reward":
@@ -123,7 +134,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         trained = head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
         model = adapters.add_lora(model, config, trained)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
-    loop = trainer.ForestTrainer(goal, todo, grown.trees, known, maker, head, log, model=model, args=args)
+    loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, model=model, args=args)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:

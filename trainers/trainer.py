@@ -8,6 +8,7 @@ plan on every process), times the number of processes, because gradients are sum
 over processes. So neither packing nor accumulation nor ranks change how much a pair weighs.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ _NAMED = 8
 class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
     """The rows of one process in training order, made when asked for."""
 
-    def __init__(self, plan: Plan, trees: list[Tree], reference: Reference, maker: RowMaker) -> None:
+    def __init__(self, plan: Plan, trees: Sequence[Tree], reference: Reference, maker: RowMaker) -> None:
         self.rows = plan.rows_of(maker.rank)
         self.trees, self.reference, self.maker = trees, reference, maker
 
@@ -73,7 +74,7 @@ class ForestTrainer(Trainer):
         self,
         objective: Objective,
         plan: Plan,
-        trees: list[Tree],
+        trees: Sequence[Tree],
         reference: Reference,
         maker: RowMaker,
         head: AnswerHead,

@@ -5,9 +5,11 @@ The decision to question: which token is supervised is a flag per token, set fro
 Nothing later looks at token values to find padding or answers: id 0 is an ordinary character in some vocabularies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, Protocol, overload, runtime_checkable
 
 from prefdata.records import content_id
 
@@ -38,6 +40,68 @@ class Branch:
         return sum(self.supervised)
 
 
+class Measure(NamedTuple):
+    """What is planned with: a tree without its tokens."""
+
+    key: str
+    question: str
+    """The same for trees with the same trunk and images."""
+    shared: int
+    """Input tokens when the trunk runs once."""
+    plain: int
+    """Input tokens when every branch has its own copy of the trunk."""
+    pairs: int
+    answers: int
+    """Answers in the generation loss."""
+    tokens: int
+    """Tokens in the generation loss."""
+    images: int
+
+    @property
+    def units(self) -> int:
+        """What `--batch-size` counts: pairs, or conversations."""
+        return self.pairs or self.answers
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """Trees that are measured without being read."""
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """One for each tree, in order."""
+
+
+def measured(trees: "Sequence[Tree]") -> Sequence[Measure]:
+    """The measures of trees, from where they are kept if possible."""
+    return trees.measures if isinstance(trees, Measured) else [tree.measure for tree in trees]
+
+
+class Chosen(Sequence["Tree"]):
+    """Some trees of a sequence, read when they are asked for."""
+
+    def __init__(self, trees: "Sequence[Tree]", numbers: Sequence[int]) -> None:
+        self.trees, self.numbers = trees, numbers
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """Those of the chosen trees."""
+        everything = measured(self.trees)
+        return [everything[number] for number in self.numbers]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, number: int) -> "Tree": ...
+    @overload
+    def __getitem__(self, number: slice) -> "list[Tree]": ...
+    def __getitem__(self, number: int | slice) -> "Tree | list[Tree]":
+        if isinstance(number, slice):
+            return [self.trees[one] for one in self.numbers[number]]
+        return self.trees[self.numbers[number]]
+
+
 @dataclass(frozen=True)
 class Tree:
     """One trunk with its branches. `pairs` are (chosen, rejected) branch numbers; none for plain conversations."""
@@ -52,10 +116,28 @@ class Tree:
     """How much better the chosen answer of each pair was judged to be; empty where no row says so."""
 
     @cached_property
+    def question(self) -> str:
+        """A hash of trunk and images."""
+        images = [str(image) if isinstance(image, Path) else content_id(image.hex()) for image in self.images]
+        return content_id(images, self.trunk)
+
+    @cached_property
+    def branch_keys(self) -> tuple[str, ...]:
+        """A hash for each branch with its trunk and images, whatever stands beside it."""
+        return tuple(content_id(self.question, b.ids, b.supervised, b.whole) for b in self.branches)
+
+    @cached_property
     def key(self) -> str:
         """A content hash: equal for equal tokens and images, whatever file they came from."""
-        images = [str(image) if isinstance(image, Path) else content_id(image.hex()) for image in self.images]
-        return content_id(images, self.trunk, [(b.ids, b.supervised) for b in self.branches], self.pairs)
+        return content_id(self.branch_keys, self.pairs)
+
+    @cached_property
+    def measure(self) -> Measure:
+        """The tree in numbers."""
+        return Measure(
+            self.key, self.question, self.shared_tokens, self.plain_tokens, len(self.pairs), self.liked_answers,
+            self.liked_tokens, len(self.images),
+        )  # fmt: skip
 
     @property
     def shared_tokens(self) -> int:

@@ -1,5 +1,7 @@
 """Opens a tiny model and its trees the way a run does, for tests that look inside."""
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,16 @@ from typing import Any
 import torch
 
 from prefdata import images
-from trainers import attention, build, families
+from trainers import attention, families
 from trainers.config import TrainConfig
+from trainers.grow import grow as grow_trees
 from trainers.logprobs import AnswerHead
 from trainers.pixels import PixelStore
 from trainers.rows import RowMaker
 from trainers.trees import Branch, Tree
+
+TREES = tempfile.TemporaryDirectory(prefix="prefdata-trees-")
+"""Tokenised rows of all tests of one process."""
 
 
 @dataclass
@@ -22,13 +28,15 @@ class Grove:
     opened: families.Opened
     model: Any
     head: AnswerHead
-    trees: list[Tree]
+    trees: Sequence[Tree]
     maker: RowMaker
 
 
 def config(model: Path, data: Path, output: Path | str = "unused", **settings: Any) -> TrainConfig:
     """Settings of a small run without DeepSpeed."""
-    usual: dict[str, Any] = {"stage": "mpo", "batch_size": 4, "learning_rate": 1e-3, "deepspeed": "none"}
+    usual: dict[str, Any] = {
+        "stage": "mpo", "batch_size": 4, "learning_rate": 1e-3, "deepspeed": "none", "tree_cache": TREES.name,
+    }  # fmt: skip
     return TrainConfig(model=str(model), data=str(data), output_dir=str(output), **usual | settings)
 
 
@@ -36,10 +44,10 @@ def grow(model: Path, data: Path, **settings: Any) -> Grove:
     """Model with the forest attention, and the trees of `data`."""
     opened = families.open_model(str(model))
     store = PixelStore(opened)
-    return plant(opened, store, build.grow(config(model, data, **settings), opened, store).trees)
+    return plant(opened, store, grow_trees(config(model, data, **settings), opened, store).trees)
 
 
-def plant(opened: families.Opened, store: PixelStore, trees: list[Tree]) -> Grove:
+def plant(opened: families.Opened, store: PixelStore, trees: Sequence[Tree]) -> Grove:
     """A freshly loaded model with the forest attention, for trees that were made before."""
     loaded = families.load_weights(opened, torch.float32)
     attention.install(loaded)
@@ -47,7 +55,7 @@ def plant(opened: families.Opened, store: PixelStore, trees: list[Tree]) -> Grov
     return Grove(opened, loaded, AnswerHead(loaded), trees, maker)
 
 
-def ordinary_logps(grove: Grove, trees: list[Tree]) -> torch.Tensor:
+def ordinary_logps(grove: Grove, trees: Sequence[Tree]) -> torch.Tensor:
     """The oracle: each branch alone through a freshly loaded model's ordinary forward, logits and log_softmax."""
     model = families.load_weights(grove.opened, torch.float32)
     return torch.cat([logps for tree in trees for logps in alone(model, grove, tree)])

@@ -8,7 +8,7 @@ import pytest
 
 from prefdata.errors import PrefdataError
 from tests.support.forests import config
-from trainers import build, families
+from trainers import families, grow
 from trainers.pixels import PixelStore
 from trainers.trees import Tree
 
@@ -18,9 +18,9 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def trees(model: Path, data: Path, **settings: Any) -> build.Grown:
+def trees(model: Path, data: Path, **settings: Any) -> grow.Grown:
     opened = families.open_model(str(model))
-    return build.grow(config(model, data, **settings), opened, PixelStore(opened))
+    return grow.grow(config(model, data, **settings), opened, PixelStore(opened))
 
 
 def text_of(model: Path, tree: Tree, number: int) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def test_answers_and_their_end_token_are_supervised(models: dict[str, Path], tmp
 def test_image_tokens_come_from_the_processor(models: dict[str, Path], pairs: Path) -> None:
     opened = families.open_model(str(models["llava"]))
     store = PixelStore(opened)
-    grown = build.grow(config(models["llava"], pairs), opened, store)
+    grown = grow.grow(config(models["llava"], pairs), opened, store)
     tree = grown.trees[0]
     assert tree.trunk.count(opened.image_token_id) == 4
     assert store.load(tree)["pixel_values"].shape == (1, 3, 16, 16)
@@ -100,6 +100,12 @@ THOUGHT = {
     [
         ("llama", PAIR | {"chosen": "Four " * 300}, {}, "more than the 512 allowed by the model"),
         ("llama", PAIR, {"max_length": 30}, "more than the 30 allowed by --max-length"),
+        (
+            "llama",
+            PAIR | {"rejected": "Four"},
+            {},
+            "two equal answers, which say nothing about which is better",
+        ),
         ("llama", PAIR | {"image": "x.png"}, {}, "this model reads text only"),
         ("llama", CALL, {}, "has a tool call or its result, which cannot be trained on yet"),
         ("llama", THOUGHT, {}, "has reasoning, which cannot be trained on yet"),
@@ -116,7 +122,7 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     tmp_path: Path,
 ) -> None:
     good = (
-        row | {"chosen": row["rejected"]}
+        row | {"chosen": [{"role": "assistant", "content": "Snow"}]}
         if "prompt" in row
         else {"question": "a", "chosen": "b", "rejected": "c"}
     )
@@ -127,7 +133,9 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     if "max_length" not in settings:
         grown = trees(models[kind], data, on_bad_row="skip", **settings)
         assert len(grown.trees) == 1
-        assert len(grown.skipped) == 1
+        (left_out,) = grown.left_out
+        assert left_out.place == f"{data}:2"
+        assert reason in left_out.reason
 
 
 def test_a_prompt_that_changes_under_its_answer_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
@@ -141,6 +149,20 @@ def test_a_prompt_that_changes_under_its_answer_is_refused(models: dict[str, Pat
     data = write(tmp_path / "p.jsonl", PAIR)
     with pytest.raises(PrefdataError, match="tokens change when the answer follows"):
         trees(folder, data)
+
+
+def test_a_template_without_an_assistant_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(models["llama"], folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
+    )
+    with pytest.raises(
+        PrefdataError, match="its chat template writes no assistant turn, so there is nothing"
+    ):
+        trees(folder, write(tmp_path / "p.jsonl", PAIR))
 
 
 def test_a_template_without_end_token_gets_one_and_says_so(models: dict[str, Path], tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import torch
 from prefdata.errors import PrefdataError
 from tests.support.forests import Grove, alone, config, grow
 from tests.support.program import read_lines, write_lines
-from trainers import build, families
+from trainers import families
 from trainers.evaluation import Judged, hold_out, interval, question, summary
+from trainers.grow import grow as grow_trees
 from trainers.launch import environment
 from trainers.pixels import PixelStore
 from trainers.run import run
@@ -69,7 +70,7 @@ def test_a_share_is_held_out_by_question(models: dict[str, Path], tmp_path: Path
     for name, order, seed in (("a", rows, 0), ("b", rows[::-1], 0), ("c", rows, 1)):
         data = write_lines(tmp_path / f"{name}.jsonl", order)
         settings = config(models["llama"], data, eval_share=0.3, seed=seed)
-        grown = build.grow(settings, opened, PixelStore(opened))
+        grown = grow_trees(settings, opened, PixelStore(opened))
         held = hold_out(settings, grown, opened, PixelStore(opened))
         assert held is not None
         sides = [{question(tree) for tree in trees} for trees in (grown.trees, held.trees)]
@@ -126,10 +127,10 @@ def test_questions_on_both_sides_are_told(
 ) -> None:
     opened = families.open_model(str(models["llama"]))
     settings = config(models["llama"], text_pairs, eval_data=str(text_pairs), max_length_ratio=1.5)
-    grown = build.grow(settings, opened, PixelStore(opened))
+    grown = grow_trees(settings, opened, PixelStore(opened))
     left = len(grown.trees)
     assert grown.filtered == {"max-length-ratio": 10 - left}
-    assert all("filter max-length-ratio: chosen has" in reason for reason in grown.skipped)
+    assert all("filter max-length-ratio: chosen has" in reason for _, reason, _ in grown.left_out)
     with caplog.at_level("INFO", logger="prefdata"):
         import logging
 
@@ -157,4 +158,4 @@ def test_settings_that_cannot_be(
     opened = families.open_model(str(models["llama"]))
     made = config(models["llama"], text_pairs, **settings)
     with pytest.raises(PrefdataError, match=reason):
-        hold_out(made, build.grow(made, opened, PixelStore(opened)), opened, PixelStore(opened))
+        hold_out(made, grow_trees(made, opened, PixelStore(opened)), opened, PixelStore(opened))

@@ -196,13 +196,14 @@ def test_reference_is_computed_once(
     owed = []
     original = reference._compute
 
-    def counted(model: Any, head: Any, trees: Any, *rest: Any) -> Any:
-        owed.append(len(trees))
-        return original(model, head, trees, *rest)
+    def counted(model: Any, head: Any, trees: Any, missing: Any, *rest: Any) -> Any:
+        owed.append(len(missing))
+        return original(model, head, trees, missing, *rest)
 
     monkeypatch.setattr(reference, "_compute", counted)
     train(output=tmp_path / "b", reference_cache=str(cache), **common)
     train(output=tmp_path / "c", reference_cache=str(cache), **common)
+    train(output=tmp_path / "grouped", reference_cache=str(cache), group_by_question=True, **common)
     assert owed == [1]
     assert log_of(tmp_path / "a")[0]["loss"] == pytest.approx(log_of(tmp_path / "c")[0]["loss"], abs=1e-6)
 
@@ -227,11 +228,11 @@ def test_an_interrupted_reference_pass_goes_on(
         with pytest.raises(KeyboardInterrupt):
             train(output=tmp_path / "cut", **common)
     (path,) = (tmp_path / "cut").glob("reference-*.jsonl")
-    assert len(path.read_text().splitlines()) == sum(calls[:2]) > 0
+    assert len(path.read_text().splitlines()) == 2 * sum(calls[:2]) > 0
     train(output=tmp_path / "cut", **common)
     train(output=tmp_path / "whole", **common)
     keys = [json.loads(line)["key"] for line in path.read_text().split("\n") if line]
-    assert len(keys) == len(set(keys)) == 10
+    assert len(keys) == len(set(keys)) == 20
     for cut, whole in zip(log_of(tmp_path / "cut"), log_of(tmp_path / "whole"), strict=True):
         assert cut["loss"] == pytest.approx(whole["loss"], abs=1e-6)
 

@@ -17,7 +17,7 @@ from prefdata.mixtures.materialise import write_epoch
 from prefdata.mixtures.outputs import staging
 from prefdata.mixtures.plan import make_plan, table
 from prefdata.readers import read_rows
-from trainers.build import Grown
+from trainers.grow import Grown
 from trainers.plan import make_plan as make_training_plan
 from trainers.trees import Branch, Tree
 
