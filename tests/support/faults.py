@@ -178,6 +178,8 @@ def killed(
             moment = rng.choice(("any", "results", "results", "end"))
             if moment == "any":
                 time.sleep(rng.uniform(0, length))
+            elif moment == "results" and before == total:
+                process.wait(PATIENCE)  # nothing is left to be killed among: the next one begins anew
             else:
                 enough = total if moment == "end" else min(total, before + rng.randint(1, max(1, total // 5)))
                 wait_for(lambda: kept_lines(out) >= enough, process)  # noqa: B023 (called at once)
