@@ -22,7 +22,6 @@ import torch
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import progress, say
-from prefdata.records import content_id
 from trainers.config import TrainConfig
 from trainers.families import Opened
 from trainers.grow import Grown, grow
@@ -33,7 +32,7 @@ from trainers.plan import PlannedRow, Step
 from trainers.preference import TIE
 from trainers.reference import Reference
 from trainers.rows import RowMaker
-from trainers.trees import Tree
+from trainers.trees import Chosen, Tree, measured
 
 FILE = "eval.json"
 _Z = 1.959964
@@ -83,8 +82,9 @@ def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStor
         min_length_gap=0,
     )
     trees = grow(plain, opened, store).trees
-    asked = {question(tree) for tree in grown.trees}
-    held = Held(str(config.eval_data), trees, sum(question(tree) in asked for tree in trees))
+    asked = {measure.question for measure in measured(grown.trees)}
+    known = sum(measure.question in asked for measure in measured(trees))
+    held = Held(str(config.eval_data), trees, known)
     say(f"held out: {len(trees)} rows of {held.data}")
     if held.also_trained:
         say(
@@ -94,16 +94,9 @@ def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStor
     return held
 
 
-def question(tree: Tree) -> str:
-    """What is asked, as an id: the trunk's tokens and the images."""
-    return content_id(
-        tree.trunk, [str(image) if isinstance(image, Path) else image.hex() for image in tree.images]
-    )
-
-
-def _split(config: TrainConfig, grown: Grown) -> list[Tree]:
+def _split(config: TrainConfig, grown: Grown) -> Sequence[Tree]:
     """Take a share of the questions, with all their pairs, out of the training data; the same for the same seed."""
-    asked = [question(tree) for tree in grown.trees]
+    asked = [measure.question for measure in measured(grown.trees)]
     questions = sorted(set(asked))
     count = max(1, round(config.eval_share * len(questions)))
     if count >= len(questions):
@@ -117,9 +110,9 @@ def _split(config: TrainConfig, grown: Grown) -> list[Tree]:
     grown.rows = [
         sum(asked[number] not in held for number in range(start, stop)) for start, stop in pairwise(starts)
     ]
-    out = [tree for tree, name in zip(grown.trees, asked, strict=True) if name in held]
-    grown.trees = [tree for tree, name in zip(grown.trees, asked, strict=True) if name not in held]
-    return out
+    everything = grown.trees
+    grown.trees = Chosen(everything, [number for number, name in enumerate(asked) if name not in held])
+    return Chosen(everything, [number for number, name in enumerate(asked) if name in held])
 
 
 class Evaluator:
@@ -138,13 +131,17 @@ class Evaluator:
         self.held, self.objective, self.reference, self.maker = held, objective, reference, maker
         self.every, self.steps, self.stage = config.eval_steps, steps, config.stage
         self.path = Path(config.output_dir) / FILE
-        self.longer = [
+        self.pairs = [
             [
-                _characters(opened, tree, chosen) - _characters(opened, tree, rejected)
+                (
+                    tree.place.rpartition(":")[0],
+                    _characters(opened, tree, chosen) - _characters(opened, tree, rejected),
+                )
                 for chosen, rejected in tree.pairs
             ]
             for tree in held.trees
         ]
+        """For every pair of every tree its source, and how much longer the chosen answer is."""
         self.history: list[dict[str, Any]] = []
 
     def due(self, step: int) -> bool:
@@ -171,12 +168,12 @@ class Evaluator:
     @torch.no_grad()
     def _judge(self, model: Any, head: AnswerHead) -> tuple[list[Judged], dict[str, float]]:
         trees, maker = self.held.trees, self.maker
-        rows = maker.cut(trees)
+        rows, measures = maker.cut(trees), measured(trees)
         whole = Step(
             rows=(tuple(PlannedRow(tuple(members)) for members in rows),),
-            pairs=sum(len(tree.pairs) for tree in trees),
-            tokens=sum(tree.liked_tokens for tree in trees),
-            answers=sum(branch.liked for tree in trees for branch in tree.branches),
+            pairs=sum(measure.pairs for measure in measures),
+            tokens=sum(measure.tokens for measure in measures),
+            answers=sum(measure.answers for measure in measures),
         )
         rounds = -(-len(rows) // maker.processes)
         sums = torch.zeros(len(self.objective.sums), dtype=torch.float64)
@@ -200,9 +197,9 @@ class Evaluator:
             sums = torch.stack([share[0] for share in shares]).sum(0)
             margins = {key: value for share in shares for key, value in share[1].items()}
         judged = [
-            Judged(tree.place.rpartition(":")[0], margin, longer)
-            for number, tree in enumerate(trees)
-            for margin, longer in zip(margins[number], self.longer[number], strict=True)
+            Judged(source, margin, longer)
+            for number, pairs in enumerate(self.pairs)
+            for margin, (source, longer) in zip(margins[number], pairs, strict=True)
         ]
         line = self.objective.line(whole, dict(zip(self.objective.sums, sums.tolist(), strict=True)))
         return judged, {"loss": line["loss"]}

@@ -27,7 +27,7 @@ from trainers.export import HEAD_FILE
 from trainers.families import Opened
 from trainers.pixels import PixelStore
 from trainers.rows import RowMaker
-from trainers.scorehead import Pooling, ScoreHead, branch_scores, reward_token, whole
+from trainers.scorehead import Pooling, ScoreHead, Whole, branch_scores, reward_token
 from trainers.trees import BadRow, Tree
 
 CARD_FILE: Final = "reward.json"
@@ -110,7 +110,7 @@ class RewardModel:
             self._tree(record, f"record {number}", folder or Path(), root)
             for number, record in enumerate(records)
         ]
-        return self.score_trees(whole(trees, self._token))
+        return self.score_trees(Whole(trees, self._token))
 
     def score(
         self, chats: Sequence[Sequence[dict[str, Any]]], images: Sequence[Sequence[str | Path]] = ()
@@ -129,7 +129,7 @@ class RewardModel:
 
     @torch.no_grad()
     def score_trees(self, trees: Sequence[Tree]) -> list[tuple[float, ...]]:
-        """The score of every branch of trees as `reward.whole` makes them."""
+        """The score of every branch of trees as `scorehead.Whole` makes them."""
         self.model.eval()
         found: dict[int, tuple[float, ...]] = {}
         for members in self.maker.cut(trees):

@@ -16,7 +16,7 @@ from trainers.forest import Feed, Row, pack, pad
 from trainers.pixels import PixelStore
 from trainers.plan import pack_rows
 from trainers.positions import Positions
-from trainers.trees import Tree
+from trainers.trees import Tree, measured
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class RowMaker:
 
     def cut(self, trees: Sequence[Tree]) -> list[list[int]]:
         """Tree numbers in rows of at most `max_tokens`, for a pass over all trees."""
-        sizes = [tree.shared_tokens if self.share else tree.plain_tokens for tree in trees]
+        sizes = [measure.shared if self.share else measure.plain for measure in measured(trees)]
         return pack_rows(list(range(len(trees))), sizes, self.max_tokens)
 
     def _moved(self, key: str, value: Any) -> Any:

@@ -68,8 +68,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         grown.write_left_out(output)
     held = evaluation.hold_out(config, grown, opened, store)
     if config.stage == "reward":
-        grown.trees = scorehead.whole(grown.trees, token)
-        held = held and replace(held, trees=scorehead.whole(held.trees, token))
+        grown.trees = scorehead.Whole(grown.trees, token)
+        held = held and replace(held, trees=scorehead.Whole(held.trees, token))
     groups = grouping.Groups(grown.trees, config) if config.group_by_question else None
     trees = groups or grown.trees
 
@@ -142,7 +142,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     log.keep(done)
     if held is not None:
-        loop.evaluator = evaluation.Evaluator(config, held, goal, known, maker, opened, len(todo.steps))
+        loop.evaluator = evaluation.Evaluator(config, held, goal, known, loop.maker, opened, len(todo.steps))
         loop.evaluator.keep(done)
     loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     log.close()

@@ -16,7 +16,7 @@ part and is left as it was given, so that the saved folder still is a model that
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 
@@ -24,7 +24,7 @@ from prefdata.errors import PrefdataError
 from trainers.families import Opened
 from trainers.forest import Row
 from trainers.logprobs import AnswerHead
-from trainers.trees import Tree
+from trainers.trees import Measure, Tree, measured
 
 Pooling = Literal["last", "mean", "token"]
 CHILD = "score"
@@ -178,23 +178,47 @@ def pool_of(row: Row, pooling: Pooling) -> Pool:
     )
 
 
-def whole(trees: Sequence[Tree], token: int | None) -> list[Tree]:
-    """The trees as a reward model reads them: every token of an answer is input, with `token`, if any, behind it."""
-    return [
-        replace(
-            tree,
-            branches=tuple(
-                replace(
-                    branch,
-                    ids=branch.ids if token is None else (*branch.ids, token),
-                    supervised=branch.supervised if token is None else (*branch.supervised, False),
-                    whole=True,
-                )
-                for branch in tree.branches
-            ),
+class Whole(Sequence[Tree]):
+    """Trees as a reward model reads them: every token of an answer is input, with a token, if any, behind it."""
+
+    def __init__(self, trees: Sequence[Tree], token: int | None) -> None:
+        """trees: each of one pair or of one answer. token: what `reward_token` says."""
+        self.trees, self.token = trees, token
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """The trees' own, with the tokens that each answer has more."""
+        return [self._more(measure) for measure in measured(self.trees)]
+
+    def __len__(self) -> int:
+        return len(self.trees)
+
+    @overload
+    def __getitem__(self, number: int) -> Tree: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Tree]: ...
+    def __getitem__(self, number: int | slice) -> Tree | list[Tree]:
+        if isinstance(number, slice):
+            return [self._whole(tree) for tree in self.trees[number]]
+        return self._whole(self.trees[number])
+
+    def _whole(self, tree: Tree) -> Tree:
+        end = () if self.token is None else (self.token,)
+        branches = tuple(
+            replace(
+                branch,
+                ids=(*branch.ids, *end),
+                supervised=(*branch.supervised, *[False] * len(end)),
+                whole=True,
+            )
+            for branch in tree.branches
         )
-        for tree in trees
-    ]
+        return replace(tree, branches=branches)
+
+    def _more(self, measure: Measure) -> Measure:
+        answers = 2 * measure.pairs or measure.answers
+        tokens = answers * (1 if self.token is None else 2)
+        return measure._replace(shared=measure.shared + tokens, plain=measure.plain + tokens)
 
 
 def reward_token(opened: Opened, pooling: Pooling, token: str | None) -> int | None:

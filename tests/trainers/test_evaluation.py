@@ -11,7 +11,7 @@ from prefdata.errors import PrefdataError
 from tests.support.forests import Grove, alone, config, grow
 from tests.support.program import read_lines, write_lines
 from trainers import families
-from trainers.evaluation import Judged, hold_out, interval, question, summary
+from trainers.evaluation import Judged, hold_out, interval, summary
 from trainers.grow import grow as grow_trees
 from trainers.launch import environment
 from trainers.pixels import PixelStore
@@ -73,7 +73,7 @@ def test_a_share_is_held_out_by_question(models: dict[str, Path], tmp_path: Path
         grown = grow_trees(settings, opened, PixelStore(opened))
         held = hold_out(settings, grown, opened, PixelStore(opened))
         assert held is not None
-        sides = [{question(tree) for tree in trees} for trees in (grown.trees, held.trees)]
+        sides = [{tree.question for tree in trees} for trees in (grown.trees, held.trees)]
         assert sides[0].isdisjoint(sides[1])
         assert (len(sides[0]), len(sides[1])) == (7, 3)
         assert (len(grown.trees), len(held.trees), grown.rows) == (14, 6, [14])

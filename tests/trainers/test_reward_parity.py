@@ -11,7 +11,7 @@ import torch
 from tests.support.forests import config, grow
 from trainers.objective import make_objective
 from trainers.plan import PlannedRow, Step
-from trainers.scorehead import ScoreHead, whole
+from trainers.scorehead import ScoreHead, Whole
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
@@ -67,7 +67,7 @@ def test_reward_equals_trl(models: dict[str, Path], text_pairs: Path, tmp_path: 
     grove.head.remove()
     head = ScoreHead(grove.model)
     head.set_weight(model.score.weight.detach())
-    trees = whole(grove.trees, None)
+    trees = Whole(grove.trees, None)
     row = grove.maker.make(trees)
     step = Step(rows=((PlannedRow((0, 1, 2, 3)),),), pairs=4, tokens=1)
     goal = make_objective(config(folder, path, stage="reward", centring_weight=0.05, margin_weight=1.0))

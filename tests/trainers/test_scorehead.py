@@ -11,7 +11,7 @@ import torch
 from prefdata.errors import PrefdataError
 from tests.support.forests import Grove, grow, plain_inputs
 from trainers import families
-from trainers.scorehead import Pooling, ScoreHead, branch_scores, reward_token, whole
+from trainers.scorehead import Pooling, ScoreHead, Whole, branch_scores, reward_token
 from trainers.trees import Tree
 
 KINDS = ("llama", "qwen2", "qwen3", "llava", "internvl", "idefics3", "smolvlm", "qwen2_5_vl", "qwen3_vl")
@@ -26,7 +26,7 @@ def scored(grove: Grove, pooling: Pooling) -> tuple[ScoreHead, list[Tree]]:
     weight = head.weight()
     head.set_weight(torch.randn(weight.shape, generator=generator) / 4)
     token = reward_token(grove.opened, pooling, TOKEN if pooling == "token" else None)
-    return head, whole(grove.trees[:6], token)
+    return head, list(Whole(grove.trees[:6], token))
 
 
 def separate(
@@ -122,3 +122,15 @@ def test_reward_tokens_that_cannot_be(
     opened = families.open_model(str(models["llava"]))
     with pytest.raises(PrefdataError, match=reason):
         reward_token(opened, pooling, token)
+
+
+@pytest.mark.parametrize("token", [None, 7])
+def test_measures_are_those_of_the_trees(
+    token: int | None, models: dict[str, Path], text_pairs: Path
+) -> None:
+    """Rows are planned by measures without reading trees: they must be what the trees then are."""
+    trees = Whole(grow(models["llama"], text_pairs).trees, token)
+    for tree, measure in zip(trees, trees.measures, strict=True):
+        assert (measure.shared, measure.plain) == (tree.shared_tokens, tree.plain_tokens)
+        assert (measure.pairs, measure.tokens) == (len(tree.pairs), tree.liked_tokens)
+    assert trees[1:3] == list(trees)[1:3]
