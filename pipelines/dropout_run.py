@@ -30,9 +30,11 @@ from pipelines.output import (
 from pipelines.probe import probe
 from pipelines.questions import thinned
 from pipelines.rundir import RunDir
+from prefdata.errors import PrefdataError
 from prefdata.outputs import many
 from prefdata.progress import Progress, progress, say
-from prefdata.readers import read_rows
+from prefdata.readers import Located, read_rows
+from prefdata.sniff import sniff
 
 if TYPE_CHECKING:
     from pipelines.cli.dropout_ntp import Config
@@ -66,7 +68,7 @@ def run(config: "Config") -> int | None:
         ),
         image_root=Path(config.image_root) if config.image_root else None,
     )
-    rows = thinned(list(read_rows(source, "qa")), config.sample_start_idx, config.sample_max_num, config.seed)
+    rows = thinned(_read(source), config.sample_start_idx, config.sample_max_num, config.seed)
     engine = make_engine(config)
     asked = shard(asked_of(source, rows, recipe), *config.shard_of, engine.batch_size)
     if config.dry_run:
@@ -101,6 +103,23 @@ def run(config: "Config") -> int | None:
     result = {"run": str(path), "pairs": str(path / "pairs.jsonl"), "kept": pairs, "dropped": dropped}
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return code
+
+
+def _read(source: Path) -> list[Located]:
+    """The rows of the input. A file of another format gets a sentence that says how to convert it."""
+    try:
+        return list(read_rows(source, "qa"))
+    except PrefdataError as error:
+        try:
+            found = sniff(source).format
+        except PrefdataError:
+            raise error from None
+        if found in ("qa", "mmpr"):
+            raise
+        raise PrefdataError(
+            f"{source}: rows of the format {found}, and rows with `question` and `chosen` are needed; "
+            f"`prefdata convert {source} answers.jsonl --to mmpr` makes them."
+        ) from error
 
 
 def _rehearse(engine: Engine, asked: list[Asked], recipe: Recipe, price: str) -> None:
@@ -156,6 +175,13 @@ class _Watched:
         return self.tokens.generated / max(time.monotonic() - self._began, 1e-3)
 
 
+def _finished_groups(rundir: RunDir, asked: list[Asked], size: int) -> set[str]:
+    """Ids of rows whose whole group is done: their answers need not be cut again, which takes 1 ms each."""
+    groups = (asked[start : start + size] for start in range(0, len(asked), size))
+    done = (group for group in groups if not any(rundir.owed(one.id) for one in group))
+    return {one.id for group in done for one in group}
+
+
 async def _generate(
     engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, config: "Config"
 ) -> tuple[Tokens, float]:
@@ -182,7 +208,11 @@ async def _generate(
                     keep(result_of(one, request, reply, recipe, abilities), tokens)
 
             requests: list[Request | None] = []
+            finished = _finished_groups(rundir, asked, engine.batch_size)
             for one in asked:
+                if one.id in finished:
+                    requests.append(None)
+                    continue
                 try:
                     requests.append(request_of(one, recipe, engine) if one.problem is None else None)
                 except Dropped as reason:

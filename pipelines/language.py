@@ -12,7 +12,8 @@ from pipelines.splitting import SPAN
 from prefdata.stats.scripts import letters_by_script
 
 # What is written the same in every language.
-_WORDLESS = re.compile(rf"{SPAN}|\\[A-Za-z]+|\S*[/\\@_=<>{{}}]\S*", re.VERBOSE | re.DOTALL)
+_WORDLESS = re.compile(rf"{SPAN}|\\[A-Za-z]+", re.VERBOSE | re.DOTALL)
+_ASCII, _OF_CODE = re.compile(r"[!-~]+"), frozenset("/\\@_=<>{}")
 # Characters of Chinese, Japanese and Korean say about as much as so many Latin letters.
 _LETTERS_A_CHARACTER = 3
 _DENSE = ("Chinese", "Japanese", "Korean")
@@ -66,9 +67,14 @@ def other_language(continuation: str, original: str, chosen: str) -> bool:
     return _latin_differs(continuation, chosen)
 
 
+def _prose(text: str) -> str:
+    """The text without formulas, code and addresses."""
+    return _ASCII.sub(lambda run: run[0] if _OF_CODE.isdisjoint(run[0]) else " ", _WORDLESS.sub(" ", text))
+
+
 def _scripts(text: str) -> Counter[str]:
     """Amounts of text by script, in Latin letters."""
-    counts = letters_by_script(prose := _WORDLESS.sub(" ", text))
+    counts = letters_by_script(prose := _prose(text))
     if len(counts) > 1:
         counts = letters_by_script(_LATIN_NAME.sub(" ", prose))
     if counts["Japanese"] + counts["Chinese"]:
@@ -102,5 +108,5 @@ def _latin_differs(continuation: str, chosen: str) -> bool:
 
 def _languages(text: str) -> Counter[str]:
     """How many common words of each language a text holds."""
-    words = _WORD.findall(_WORDLESS.sub(" ", text).casefold())
+    words = _WORD.findall(_prose(text).casefold())
     return Counter(language for word in words for language in _LANGUAGES.get(word, ()))

@@ -278,6 +278,18 @@ def test_thinning_is_a_seeded_draw_over_all_rows(tmp_path: Path) -> None:
     assert max(taken) > 50
 
 
+def test_rows_of_another_format_are_named_with_what_converts_them(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": CHOSEN}]
+    write_lines(tmp_path / "rows.jsonl", [{"prompt": said[:1], "chosen": said[1:], "rejected": said[1:]}])
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and leaves."]}])
+    done = replay("dropout-ntp", tmp_path, "out")
+    assert done.returncode == 2
+    assert "rows.jsonl: rows of the format trl" in done.stderr
+    assert prefdata("convert", "rows.jsonl", "more.jsonl", "--to", "mmpr", cwd=tmp_path).returncode == 0
+    (tmp_path / "more.jsonl").rename(tmp_path / "rows.jsonl")
+    assert replay("dropout-ntp", tmp_path, "out").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
