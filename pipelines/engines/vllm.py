@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.engines import refuse_unsupported
 from pipelines.engines.base import Abilities, Reply, Request, Sample, sample_seed
 from pipelines.engines.orphans import guard_children
-from pipelines.engines.vllm_settings import engine_config, set_environment
+from pipelines.engines.vllm_settings import engine_config, set_environment, wants_statistics
 from pipelines.engines.workers import WorkerEngine, stopped
 from prefdata.errors import PrefdataError
 from prefdata.models import model_hash
@@ -98,7 +98,7 @@ class VllmEngine(WorkerEngine):
 
         self._seeded = not current_platform.is_cpu()
         config = engine_config(self._options, self._model)
-        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=not wants_statistics(self._options))
 
     async def _answer(self, request: Request, images: list[Any]) -> Reply:
         from vllm.exceptions import VLLMClientError
@@ -106,8 +106,12 @@ class VllmEngine(WorkerEngine):
 
         try:
             prompt = self._prompt(request, images)
-            if self._seeded and request.seed is not None and request.sampling.temperature > 0:
-                seeds: list[int | None] = [sample_seed(request, index) for index in range(request.n)]
+            if request.sampling.temperature == 0:
+                # vLLM refuses n > 1 here: greedy answers are all the same one.
+                seeds: list[int | None] = [None] * request.n
+                outputs = [await self._ask(request, prompt, 1, None)] * request.n
+            elif self._seeded and request.seed is not None:
+                seeds = [sample_seed(request, index) for index in range(request.n)]
                 outputs = await asyncio.gather(*(self._ask(request, prompt, 1, seed) for seed in seeds))
             else:
                 seeds = [None] * request.n

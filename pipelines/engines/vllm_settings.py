@@ -14,6 +14,10 @@ On a CPU the KV cache gets a quarter of the free memory, at most 4 GiB (all work
 --cache-max-entry-count say otherwise), and blocks of 32 tokens instead of 128: only whole blocks are shared between
 the samples of a question, and most questions are shorter than 128 tokens. `--dtype auto` means float32 there: a CPU
 without bfloat16 instructions converts every weight at every step (measured: less than half the tokens per second).
+
+With several workers, processed images go to them through shared memory, once, rather than through a pipe to each (vLLM
+measured 11 % more prefill the first time and 70 % more for images seen before), where /dev/shm has the room: written
+beyond its end it would end the workers.
 """
 
 import inspect
@@ -33,6 +37,8 @@ _GIB = 1024**3
 _CPU_CACHE_BYTES = 4 * _GIB
 _CPU_CACHE_SHARE = 0.25
 _CPU_BLOCK_TOKENS = 32
+# vLLM's default.
+_MM_CACHE_GIB = 4
 
 
 def set_environment() -> None:
@@ -61,7 +67,7 @@ def engine_config(options: "EngineOptions", model: str) -> Any:
         "pipeline_parallel_size": options.pp or 1,
         "trust_remote_code": options.trust_remote_code,
         "enable_prefix_caching": True,
-        "disable_log_stats": True,
+        "disable_log_stats": not wants_statistics(options),
         "use_tqdm_on_load": False,
     }
     if current_platform.is_cpu():
@@ -72,6 +78,9 @@ def engine_config(options: "EngineOptions", model: str) -> Any:
         values["gpu_memory_utilization"] = options.cache_max_entry_count
     given = {key: parse_value(value) for key, value in options.engine_args.items()}
     known = inspect.signature(AsyncEngineArgs).parameters
+    if options.tensor_parallel * (options.pp or 1) > 1 and "mm_processor_cache_type" in known:
+        size = given.get("mm_processor_cache_gb", _MM_CACHE_GIB)
+        values["mm_processor_cache_type"] = "shm" if _shared_memory() > size * _GIB else "lru"
     for key in given:
         if key not in known:
             raise PrefdataError(
@@ -85,6 +94,11 @@ def engine_config(options: "EngineOptions", model: str) -> Any:
     return config
 
 
+def wants_statistics(options: "EngineOptions") -> bool:
+    """Whether vLLM is to count what it does (`--engine-arg disable_log_stats=false`), for a reader of its metrics."""
+    return parse_value(options.engine_args.get("disable_log_stats", "true")) is False
+
+
 def parse_value(text: str) -> Any:
     """The value of `--engine-arg key=value`: a YAML scalar, list or mapping (`true`, `2`, `{image: 1}`), else text."""
     import yaml
@@ -93,6 +107,15 @@ def parse_value(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+
+
+def _shared_memory() -> int:
+    """Free bytes of the memory that processes share through files."""
+    try:
+        found = os.statvfs("/dev/shm")
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 def _for_cpu(options: "EngineOptions") -> dict[str, Any]:

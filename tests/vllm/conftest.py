@@ -27,6 +27,14 @@ class Running:
         return self._runner.run(all_at_once())
 
 
+def counted(name: str) -> float:
+    """What vLLM's counter `name` of all engines of this process stands at."""
+    from prometheus_client import REGISTRY
+
+    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
+    return float(sum(sample.value for sample in samples if sample.name == f"vllm:{name}_total"))
+
+
 @pytest.fixture(scope="module")
 def start() -> Iterator[Callable[..., Running]]:
     """`start(model, **options)` gives a running engine; all end with the module."""

@@ -39,9 +39,12 @@ def only(folder: Path, name: str) -> Path:
     return found
 
 
-def test_dropout_ntp_makes_valid_pairs(smollm2: Path, tmp_path: Path) -> None:
+def test_dropout_ntp_with_two_copies_makes_valid_pairs(smollm2: Path, tmp_path: Path) -> None:
     answer = "The sky looks blue because air scatters blue light more than red light, in all directions."
-    asked = write(tmp_path / "asked.jsonl", [{"question": "Why is the sky blue?", "chosen": answer}] * 2)
+    asked = write(
+        tmp_path / "asked.jsonl",
+        [{"question": f"Why is the sky blue? ({n})", "chosen": answer} for n in range(4)],
+    )
     out = tmp_path / "runs"
     done = run(
         *(
@@ -55,14 +58,15 @@ def test_dropout_ntp_makes_valid_pairs(smollm2: Path, tmp_path: Path) -> None:
             "--out-dir",
             out,
         ),
-        *("--max-new-tokens", "64", "--session-len", "1024", "--keep-truncated"),
+        *("--max-new-tokens", "64", "--session-len", "1024", "--keep-truncated", "--dp", "2"),
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] > 0  # vLLM's own words go elsewhere
+    assert "2 copies of the vllm engine, one queue" in done.stderr
     pairs = only(out, "pairs.jsonl")
     half = answer[: len(answer) // 3]
     dropped = rows_of(only(out, "dropped.jsonl"))
-    assert len(rows_of(pairs)) + len(dropped) == 2
+    assert len(rows_of(pairs)) + len(dropped) == 4
     for pair in rows_of(pairs):
         assert str(pair["rejected"]).startswith(half)
         assert pair["rejected"] != answer

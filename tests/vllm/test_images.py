@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from pipelines.cli.options import EngineOptions
@@ -12,7 +13,7 @@ from prefdata.demo import MODEL_DIR
 from prefdata.demo.scenes import render, sample_scene
 from prefdata.demo.tasks import is_correct, make_question
 from prefdata.records import MediaRef, Message, Text
-from tests.vllm.conftest import Running
+from tests.vllm.conftest import Running, counted
 
 pytest.importorskip("vllm")
 
@@ -37,7 +38,7 @@ def request(seed: int, *, with_image: bool = True, blank: bool = False) -> Reque
 
 @pytest.fixture(scope="module")
 def running(start: Callable[..., Running]) -> Running:
-    return start(MODEL_DIR, dtype="float32")
+    return start(MODEL_DIR, dtype="float32", engine_arg=("disable_log_stats=false",))
 
 
 def test_images_matter(running: Running) -> None:
@@ -75,6 +76,29 @@ def test_greedy_answers_agree_with_transformers(running: Running) -> None:
     expected = asyncio.run(theirs())
     ours = [reply.samples[0].text for reply in running.ask(*requests)]
     assert sum(a == b for a, b in zip(ours, expected, strict=True)) >= len(SEEDS) - 2
+
+
+def test_questions_about_one_image_share_what_is_made_of_it(running: Running) -> None:
+    drawn = Sampling(max_new_tokens=8)
+    one = msgspec.structs.replace(request(2_000_000_100), n=4, sampling=drawn)
+    asked = [msgspec.structs.replace(one, id=str(number)) for number in range(6)]
+    names = ("mm_cache_queries", "mm_cache_hits", "prefix_cache_queries", "prefix_cache_hits")
+    before = [counted(name) for name in names]
+    replies = running.ask(*asked)
+    images, known, tokens, cached = (counted(name) - one for name, one in zip(names, before, strict=True))
+    assert known == images - 1, "the image is prepared once"
+    length = replies[0].prompt_tokens
+    assert tokens == 24 * length
+    assert cached >= 23 * (length - 32), "23 of 24 samples find the prefill of the first, in whole blocks"
+
+
+def test_tensor_parallel_sees_the_same_images(start: Callable[..., Running], running: Running) -> None:
+    # The bundled model has 4 heads.
+    parallel = start(MODEL_DIR, dtype="float32", tp=2)
+    requests = [request(seed) for seed in SEEDS]
+    texts = [[reply.samples[0].text for reply in each.ask(*requests)] for each in (running, parallel)]
+    assert sum(a == b for a, b in zip(*texts, strict=True)) >= len(SEEDS) - 2
+    assert len(set(texts[1])) > 1
 
 
 def test_a_broken_image_fails_alone(running: Running) -> None:
