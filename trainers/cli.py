@@ -13,10 +13,11 @@ RESUME = "Stopped. The same command with --resume goes on from the last checkpoi
     stopped=lambda config: RESUME if config.save_steps else STARTS_ANEW,
     examples="""prefdata train --stage mpo --model demo --data pairs.jsonl --output-dir out --max-steps 60
 prefdata train --stage dpo --model owner/name --data meta.json --output-dir out --lora-rank 16
+prefdata train --stage reward --model demo --data pairs.jsonl --output-dir rm --eval-share 0.1
 prefdata train --stage sft --model ./model --data pairs.jsonl --output-dir out --nproc 2 --deepspeed zero1""",
 )
 def command(config: TrainConfig) -> int | None:
-    """Train a model on preference pairs or conversations.
+    """Train a model on preference pairs or conversations, or one that scores answers.
 
     Every pair is a tree: the prompt and its image run once, the two answers branch off. The output folder is a model
     that transformers loads, with train_log.jsonl (one line per step) and train.json (settings and versions) beside
