@@ -1,6 +1,7 @@
 """What a person sees while a command works: a bar on a terminal, plain lines elsewhere, nothing with `-q`."""
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ log = logging.getLogger("prefdata")
 
 # Without a terminal (a batch job's log file) one line per so many seconds is enough.
 _LINE_EVERY_SECONDS = 30.0
+_COLUMNS, _ROWS = 100, 20
 # Work that took less is done before anyone asks how far it is, and its rate would be noise.
 _WORTH_A_LINE_SECONDS = 1.0
 
@@ -27,7 +29,10 @@ class Progress:
 
             # Without its thread, which only watches for bars that stand still: a process with threads cannot fork.
             tqdm.monitor_interval = 0
-            self._bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr)
+            columns, rows = _size()
+            self._bar = tqdm(
+                total=total, desc=what, unit=f" {unit}", file=sys.stderr, ncols=columns, nrows=rows
+            )
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count `count` more units as finished."""
@@ -77,6 +82,13 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _size() -> tuple[int | None, int | None]:
+    """Columns and rows to draw in: None where the terminal says; where it says 0 (in containers), a usual size, as
+    tqdm would draw nothing.
+    """
+    return (None, None) if shutil.get_terminal_size((0, 0)).columns else (_COLUMNS, _ROWS)
 
 
 @contextmanager

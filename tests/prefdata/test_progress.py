@@ -1,7 +1,11 @@
 """What a person sees while a command works."""
 
 import logging
+import os
 import re
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -61,3 +65,22 @@ def test_a_bar_on_a_terminal_starts_behind_what_was_finished(
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_terminal_that_does_not_know_its_size_shows_a_bar() -> None:
+    script = "from prefdata.progress import *\nset_up_logging()\nwith progress('making', 10) as bar: bar.advance(7)"
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    subprocess.run(
+        [sys.executable, "-c", script],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment,
+        check=True,
+    )
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert "7/10" in shown

@@ -85,7 +85,7 @@ def replay(folder: Path, number: int = 60, *, delay: float = 0.02, batch: int = 
     return Subject(f"replay, batches of {batch}", folder, (*engine, *paced))
 
 
-def bundled_model(folder: Path, number: int = 80) -> Subject:
+def bundled_model(folder: Path, number: int = 240) -> Subject:
     """The bundled model on the transformers engine, sampling."""
     folder.mkdir(parents=True, exist_ok=True)
     write_lines(folder / "rows.jsonl", rows(number))
