@@ -35,6 +35,8 @@ from trainers.rows import RowMaker
 from trainers.trees import Chosen, Tree, measured
 
 FILE = "eval.json"
+_NAMED = 5
+"""Rows left out of the held-out data that are named; `--on-bad-row fail` stops at the first."""
 _Z = 1.959964
 """Normal quantile of 95 % intervals."""
 
@@ -57,6 +59,8 @@ class Held:
     trees: Sequence[Tree]
     also_trained: int = 0
     """Held-out trees whose question, with its images, is in the training data as well."""
+    left_out: int = 0
+    """Rows of --eval-data that no tree can be made of."""
 
 
 def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStore) -> Held | None:
@@ -81,11 +85,14 @@ def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStor
         max_chosen_ratio=0.0,
         min_length_gap=0,
     )
-    trees = grow(plain, opened, store).trees
+    found = grow(plain, opened, store)
+    trees = found.trees
     asked = {measure.question for measure in measured(grown.trees)}
     known = sum(measure.question in asked for measure in measured(trees))
-    held = Held(str(config.eval_data), trees, known)
-    say(f"held out: {len(trees)} rows of {held.data}")
+    held = Held(str(config.eval_data), trees, known, len(found.left_out))
+    say(f"held out: {len(trees)} rows of {held.data} ({held.left_out} left out)")
+    for row in found.left_out[:_NAMED]:
+        say(f"held out: left out {row.place}: {row.reason}")
     if held.also_trained:
         say(
             f"warning: {held.also_trained} of {len(trees)} held-out rows ask a question of the training data: what "
@@ -107,9 +114,15 @@ def _split(config: TrainConfig, grown: Grown) -> Sequence[Tree]:
         )
     held = set(Random(f"held-out {config.seed}").sample(questions, count))
     starts = [0, *accumulate(grown.rows)]
-    grown.rows = [
-        sum(asked[number] not in held for number in range(start, stop)) for start, stop in pairwise(starts)
-    ]
+    rows = [sum(asked[number] not in held for number in range(*both)) for both in pairwise(starts)]
+    for source, before, after in zip(grown.mixture.sources, grown.rows, rows, strict=True):
+        if before and not after:
+            raise PrefdataError(
+                f"--eval-share {config.eval_share:g} holds all {before} rows of {source.name} out; give another --seed "
+                "or a smaller share.",
+                exit_code=EXIT_DATA,
+            )
+    grown.rows = rows
     everything = grown.trees
     grown.trees = Chosen(everything, [number for number, name in enumerate(asked) if name not in held])
     return Chosen(everything, [number for number, name in enumerate(asked) if name in held])
@@ -160,7 +173,10 @@ class Evaluator:
         found = {"step": step, **line, **summary(judged)}
         self.history = [*(entry for entry in self.history if entry["step"] < step), found]
         if self.maker.rank == 0:
-            about = {"stage": self.stage, "data": self.held.data, "also_trained": self.held.also_trained}
+            about = {
+                "stage": self.stage, "data": self.held.data, "also_trained": self.held.also_trained,
+                "left_out": self.held.left_out,
+            }  # fmt: skip
             write_json(self.path, {**about, "history": self.history})
             say(f"held out, step {step}: {sentence(found)}")
         return {f"eval_{key}": found[key] for key in ("loss", "accuracy", "ties", "mean_margin")}

@@ -173,8 +173,7 @@ def measured(
 ) -> tuple[int, int, str]:
     """Lengths of both sides in one unit, and its name. `auto`: words, or characters where either has no spaces."""
     if unit == "auto":
-        spaced = _UNSPACED.isdisjoint((script_of(chosen), script_of(rejected)))
-        unit = "words" if spaced else "characters"
+        unit = "characters" if _unspaced(chosen) or _unspaced(rejected) else "words"
     if unit == "tokens":
         if tokens is None:
             raise PrefdataError("lengths in tokens need a tokenizer.")
@@ -182,6 +181,11 @@ def measured(
     if unit == "words":
         return len(chosen.split()), len(rejected.split()), unit
     return len(chosen), len(rejected), unit
+
+
+def _unspaced(text: str) -> bool:
+    script = script_of(text)
+    return script in _UNSPACED or (script == "other" and _UNSPACED_LETTER.search(text) is not None)
 
 
 def _last(turns: tuple[Message, ...]) -> str:

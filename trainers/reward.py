@@ -144,7 +144,7 @@ class RewardModel:
             self.opened,
             self.maker.pixels,
             isinstance(record, PreferencePair),
-            self.opened.max_length - (self._token is not None),
+            self.opened.max_length,
         )
         try:
             return maker.tree(record, place, folder, root)

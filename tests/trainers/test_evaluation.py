@@ -82,6 +82,31 @@ def test_a_share_is_held_out_by_question(models: dict[str, Path], tmp_path: Path
     assert split["a"] == split["b"] != split["c"]
 
 
+def test_no_source_is_held_out_whole(models: dict[str, Path], tmp_path: Path) -> None:
+    sources = {"big": 9, "small": 1}
+    for name, count in sources.items():
+        rows = [
+            {"question": f"{name} {n}?", "chosen": "Yes, it is.", "rejected": "No."} for n in range(count)
+        ]
+        write_lines(tmp_path / f"{name}.jsonl", rows)
+    entries = {name: {"annotation": f"{name}.jsonl", "root": "", "repeat_time": 1, "length": count}
+               for name, count in sources.items()}  # fmt: skip
+    meta = tmp_path / "meta.json"
+    meta.write_text(json.dumps(entries))
+    opened = families.open_model(str(models["llama"]))
+    outcomes = []
+    for seed in range(6):
+        settings = config(models["llama"], meta, tmp_path / "out", eval_share=0.5, seed=seed)
+        grown = grow_trees(settings, opened, PixelStore(opened))
+        try:
+            hold_out(settings, grown, opened, PixelStore(opened))
+            outcomes.append(grown.rows)
+        except PrefdataError as error:
+            outcomes.append(str(error))
+    assert any("holds all 1 rows of small out" in str(outcome) for outcome in outcomes)
+    assert all(outcome[1] == 1 for outcome in outcomes if isinstance(outcome, list))
+
+
 def plain_margins(trained: Path, grove: Grove) -> list[float]:
     """beta x (policy - reference) of chosen minus rejected, from plain forwards of both saved models."""
     policy = families.load_weights(families.open_model(str(trained)), torch.float32)

@@ -76,6 +76,7 @@ def test_lengths_are_words_or_characters_by_the_writing() -> None:
     assert measured("三角形", "圆", "auto") == (3, 1, "characters")
     assert measured("three words here", "这是三角形", "auto") == (16, 5, "characters")
     assert measured("세 개의 각", "원", "auto") == (3, 1, "words")
+    assert measured("ສາມຫຼ່ຽມ", "ok", "auto")[2] == "characters"  # Lao, which `script_of` has no name for
     assert measured("one two", "three", "characters") == (7, 5, "characters")
     assert measured("one two", "three", "tokens", len) == (7, 5, "tokens")
 

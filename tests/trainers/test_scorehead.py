@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from prefdata.errors import PrefdataError
-from tests.support.forests import Grove, grow, plain_inputs
+from tests.support.forests import Grove, config, grow, plain_inputs
+from tests.support.program import write_lines
 from trainers import families
+from trainers.grouping import merge
+from trainers.objective import make_objective
+from trainers.plan import Step
 from trainers.scorehead import Pooling, ScoreHead, Whole, branch_scores, reward_token
 from trainers.trees import Tree
 
@@ -134,3 +138,33 @@ def test_measures_are_those_of_the_trees(
         assert (measure.shared, measure.plain) == (tree.shared_tokens, tree.plain_tokens)
         assert (measure.pairs, measure.tokens) == (len(tree.pairs), tree.liked_tokens)
     assert trees[1:3] == list(trees)[1:3]
+
+
+def test_grouped_answers_have_the_loss_of_their_pairs(models: dict[str, Path], tmp_path: Path) -> None:
+    """Two pairs of one question share an answer: it is scored once, counts twice, and each pair keeps its margin."""
+    rows = [
+        {"prompt": "Why?", "chosen": "So it is.", "rejected": worse, "margin": margin}
+        for worse, margin in (("No!", 0.5), ("Never mind!", 2.0))
+    ]
+    data = write_lines(tmp_path / "pairs.jsonl", rows)
+    grove = grow(models["llama"], data)
+    head, trees = scored(grove, "mean")
+    settings: dict[str, Any] = {
+        "stage": "reward",
+        "pooling": "mean",
+        "margin_weight": 1.0,
+        "centring_weight": 0.1,
+    }
+    goal = make_objective(config(models["llama"], data, **settings))
+    grouped = merge(trees)
+    assert (len(grouped.branches), grouped.pairs, grouped.margins) == (3, ((0, 1), (0, 2)), (0.5, 2.0))
+    step = Step(rows=(), pairs=2, tokens=1)
+    found = []
+    for members in (trees, [grouped]):
+        grove.model.zero_grad()
+        row = grove.maker.make(members)
+        loss, _ = goal.share(goal.forward(grove.model, head, row), torch.zeros(len(row["liked"])), row, step)
+        loss.backward()
+        found.append((loss.item(), head.module.score.weight.grad.clone()))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-6)
