@@ -45,6 +45,7 @@ def main() -> int:
     }
     if faults.can_mount():
         jobs |= {"full disk": faults.full_disk, "read-only": faults.read_only}
+        jobs |= {"full at the end": lambda work: faults.full_disk(work, at_the_end=True)}
     print("| fault | expected | seen | |\n|---|---|---|---|", flush=True)
     wrong = 0
     for job in jobs.values():

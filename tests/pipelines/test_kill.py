@@ -23,6 +23,7 @@ FAULTS: dict[str, Callable[[Path], Outcome]] = {
 # These need a file system of their own, which not every user may mount.
 MOUNTED: dict[str, Callable[[Path], Outcome]] = {
     "a full disk": faults.full_disk,
+    "a disk that is full at the end": lambda work: faults.full_disk(work, at_the_end=True),
     "a read-only folder": faults.read_only,
 }
 

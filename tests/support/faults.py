@@ -379,15 +379,18 @@ def can_mount() -> bool:
     return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 
 
-def full_disk(work: Path) -> Outcome:
-    """A disk (tmpfs) that is full half way, given space, started again."""
+def full_disk(work: Path, *, at_the_end: bool = False) -> Outcome:
+    """A disk (tmpfs) that is full half way, or when the files are written; given space, started again."""
     subject = replay(work / "inputs", 60, delay=0)
-    expected = result(finish(subject.command(work / "whole")))
+    whole = finish(subject.command(work / "whole"))
+    expected = result(whole)
     disk, kept = work / "disk", work / "kept"
     disk.mkdir()
+    # A page is 4 KiB: at the end there is room for the parts, run.json and little more.
+    pages = (whole / "parts/0.jsonl").stat().st_size // 4096 + 4 if at_the_end else 6
     done = _own_mounts(
-        f'mount -t tmpfs -o size=24k none "{disk}"; "$@"; first=$?; mount -o remount,size=8m "{disk}"; "$@"\n'
-        f'cp -r "{disk}" "{kept}"; exit $first',
+        f'mount -t tmpfs -o size={4 * pages}k none "{disk}"; "$@"; first=$?\n'
+        f'mount -o remount,size=8m "{disk}"; ls "{disk}"/*/*/ >&2; "$@"; cp -r "{disk}" "{kept}"; exit $first',
         subject.command(disk),
     )
     run = run_of(kept)
@@ -395,11 +398,12 @@ def full_disk(work: Path) -> Outcome:
     # The mixture entry names the folder of the run, which was another one.
     after = "the bytes" if after == "other meta.json" else after
     said = "no space left on the device" in done.stderr and "Traceback" not in done.stderr
+    half = ".tmp" in done.stderr or (at_the_end and "0.jsonl: no space" in done.stderr)
     return Outcome(
-        "a full disk (tmpfs of 24 KiB)",
-        "exit code 1 and a sentence; with space the same command ends with the bytes",
-        f"exit code {done.returncode}, {_sentence(done.stderr)!r}; then {after}",
-        said and done.returncode == 1 and after == "the bytes",
+        f"a full disk (tmpfs of {4 * pages} KiB: {'when the files are written' if at_the_end else 'half way'})",
+        "exit code 1 and a sentence, no half files; with space the same command ends with the bytes",
+        f"exit code {done.returncode}, {_sentence(done.stderr)!r}{', half files' if half else ''}; then {after}",
+        said and done.returncode == 1 and after == "the bytes" and not half,
     )
 
 
