@@ -1,6 +1,10 @@
-"""What is trained: all of a model, or LoRA adapters on it.
+"""LoRA adapters: where they go, and what is trained in full beside them; four-bit weights beneath them (QLoRA).
 
-Where it stands: `run.py` calls it after the reference is known, so that adapters cannot change it.
+Where it stands: `run.py` calls it after the reference is known, so that adapters cannot change it; `export.py` builds
+the same structure again to merge what ZeRO-3 has cut or bitsandbytes has rounded.
+
+The decision to question: adapters on the output layer are refused. The head that scores answers runs *inside* that
+layer's forward, where an adapter's term would be added to log-probabilities instead of logits.
 """
 
 from collections.abc import Sequence
@@ -9,6 +13,7 @@ from typing import Any
 import torch
 
 from prefdata.errors import PrefdataError
+from trainers import parts, shards
 from trainers.config import TrainConfig
 
 
@@ -19,27 +24,91 @@ def add_lora(model: Any, config: TrainConfig, whole: Sequence[str] = ()) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    targets: Any = [name.strip() for name in config.lora_targets.split(",")]
+    targets = [name.strip() for name in config.lora_targets.split(",")]
     if config.lora_targets == "all-linear":
-        head = model.get_output_embeddings()
-        language = model.get_decoder()
-        targets = [
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear)
-            and module is not head
-            and any(module is m for m in language.modules())
-        ]
+        targets = _linear(model, model.get_decoder())
+    head = next(name for name, module in model.named_modules() if module is model.get_output_embeddings())
+    if any(head == target or head.endswith(f".{target}") for target in targets):
+        raise PrefdataError(
+            f"--lora-targets {config.lora_targets}: `{head}` is the output layer, on which adapters cannot be trained; "
+            "leave it out."
+        )
+    ranks, scales = {}, {}
+    if config.lora_vision_rank:
+        tower = model.get_encoder(modality="image")
+        seen = _linear(model, tower) if tower is not model else []
+        if not seen:
+            raise PrefdataError(
+                f"--lora-vision-rank {config.lora_vision_rank}: this model has no vision tower; leave it out."
+            )
+        targets += seen
+        ranks = dict.fromkeys(seen, config.lora_vision_rank)
+        scales = dict.fromkeys(seen, config.lora_vision_alpha or 2 * config.lora_vision_rank)
+    if config.lora_projector:
+        projectors = parts.projectors(model)
+        if not projectors:
+            raise PrefdataError("--lora-projector: this model has no projector; leave it out.")
+        whole = [*whole, *projectors]
     settings = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or 2 * config.lora_rank,
+        lora_dropout=config.lora_dropout,
         target_modules=targets,
+        rank_pattern=ranks,
+        alpha_pattern=scales,
         modules_to_save=list(whole) or None,
         task_type="CAUSAL_LM",
     )
+    # The same first values in every process, however many random numbers were drawn before.
+    torch.manual_seed(config.seed)
     try:
-        return get_peft_model(model, settings)
+        adapted = get_peft_model(model, settings)
     except ValueError as error:
         raise PrefdataError(
             f"--lora-targets {config.lora_targets}: {' '.join(str(error).split())[:200]}."
         ) from error
+    shards.mend_copies(adapted)
+    return adapted
+
+
+def _linear(model: Any, part: torch.nn.Module) -> list[str]:
+    """Names within `model` of the linear layers of one of its parts, but the output layer."""
+    inside = {id(module) for module in part.modules()}
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head and id(module) in inside
+    ]
+
+
+def four_bits(model: Any, compute: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """How to load the language model's linear layers in four bits (nf4, double quantisation; QLoRA, arXiv 2305.14314).
+
+    model: the same model without weights. Vision tower, projector and output layer stay as they are.
+    """
+    from transformers import BitsAndBytesConfig
+
+    language = set(_linear(model, model.get_decoder()))
+    skipped = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name not in language
+    ]
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=skipped,
+    )  # fmt: skip
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def fuse(model: Any) -> None:
+    """Liger's kernels for norms, rotary positions and the gated layers. The head stays ours: it scores answers only."""
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+    from transformers.integrations.liger import apply_liger_kernel
+
+    if model.config.model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
+        raise PrefdataError(
+            f"--liger: liger-kernel knows no model of type `{model.config.model_type}`; leave it out."
+        )
+    apply_liger_kernel(model, {"cross_entropy": False, "fused_linear_cross_entropy": False})

@@ -174,6 +174,34 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     lora_targets: Annotated[
         str, Meta(description="LoRA: comma list of module names, or all-linear (of the language model).")
     ] = "all-linear"
+    lora_dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="LoRA: dropout before the adapters; noise in every reward.")
+    ] = 0.0
+    lora_projector: Annotated[
+        bool, Meta(description="LoRA: train the projector in full beside the adapters.")
+    ] = False
+    lora_vision_rank: Annotated[
+        int, Meta(ge=0, description="LoRA: adapters of this rank on the vision tower as well; 0 = none.")
+    ] = 0
+    lora_vision_alpha: Annotated[int, Meta(ge=0, description="Their scale; 0 = twice the rank.")] = 0
+    load_in_4bit: Annotated[
+        bool, Meta(description="QLoRA: the frozen weights beneath the adapters in four bits (bitsandbytes).")
+    ] = False
+    freeze: Annotated[
+        str, Meta(description="Parts that are not trained, a list: vision, projector, language.")
+    ] = ""
+    unfreeze_vit_layers: Annotated[
+        int, Meta(ge=0, description="Train so many last layers of a vision tower that is frozen.")
+    ] = 0
+    vision_learning_rate: Annotated[
+        float, Meta(ge=0, description="Peak learning rate of the vision tower; 0 = --learning-rate.")
+    ] = 0.0
+    projector_learning_rate: Annotated[
+        float, Meta(ge=0, description="Peak learning rate of the projector; 0 = --learning-rate.")
+    ] = 0.0
+    liger: Annotated[bool, Meta(description="Liger's fused kernels (GPU), if liger-kernel is installed.")] = (
+        False
+    )
     gradient_checkpointing: Annotated[bool, Meta(description="Less memory, about a third more compute.")] = (
         False
     )

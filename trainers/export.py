@@ -16,11 +16,10 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.models import model_folder
 from prefdata.progress import say
+from trainers import adapters, families
 from trainers.config import TrainConfig
 from trainers.families import Opened
-
-HEAD_FILE = "score_head.safetensors"
-"""The score head of a reward model lies beside its weights and is none of them."""
+from trainers.given import tensor_names, weight_files
 
 _RENAMES = (("vision_tower.", "vision_tower.vision_model."),)
 """(as transformers saves, as hub checkpoints have it), tried on names the input checkpoint does not have."""
@@ -61,8 +60,6 @@ def assembled(opened: Opened, config: TrainConfig, state: dict[str, torch.Tensor
     """
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    from trainers import adapters, families
-
     unset_hf_deepspeed_config()  # a model made under it would be cut again
     with torch.device("meta"):
         model = families.empty(opened)
@@ -73,15 +70,15 @@ def assembled(opened: Opened, config: TrainConfig, state: dict[str, torch.Tensor
     return model
 
 
-def tensor_names(folder: Path) -> set[str]:
-    """Names of all tensors in a folder's safetensors files; empty when there are none to read."""
-    from safetensors import safe_open
-
-    names: set[str] = set()
-    for path in _weights(folder):
-        with safe_open(path, framework="pt") as tensors:
-            names |= set(tensors.keys())
-    return names
+def on_whole_weights(opened: Opened, config: TrainConfig, trained: Any) -> Any:
+    """The trained adapters on the weights as they were given: those they were trained on were rounded to four bits."""
+    model = adapters.add_lora(families.load_weights(opened, opened.weights_dtype), config)
+    own = {name for name, parameter in trained.named_parameters() if parameter.requires_grad}
+    lost = model.load_state_dict(
+        {name: tensor.cpu() for name, tensor in trained.state_dict().items() if name in own}, strict=False
+    )
+    assert not lost.unexpected_keys, lost.unexpected_keys
+    return model
 
 
 def keep_names(folder: Path, wanted: set[str]) -> None:
@@ -91,7 +88,7 @@ def keep_names(folder: Path, wanted: set[str]) -> None:
     if not wanted:
         return
     renamed: dict[str, str] = {}
-    for path in _weights(folder):
+    for path in weight_files(folder):
         tensors = load_file(path)
         names = {name: _name(name, wanted) for name in tensors}
         if any(old != new for old, new in names.items()):
@@ -134,10 +131,6 @@ def prove_whole(folder: Path, wanted: set[str], model: Any) -> None:
         lost = {name for name in lost if not name.endswith("lm_head.weight")}
     if lost:
         say(f"note: {len(lost)} tensors of the input have no use in this model, such as {sorted(lost)[0]}")
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.safetensors") if path.name != HEAD_FILE)
 
 
 def _name(name: str, wanted: set[str]) -> str:

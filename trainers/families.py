@@ -16,6 +16,7 @@ import torch
 
 from prefdata.errors import PrefdataError
 from prefdata.models import resolve_model
+from trainers import given
 
 
 @dataclass(frozen=True)
@@ -140,31 +141,36 @@ def open_model(name: str) -> Opened:
     )
 
 
-def load_weights(opened: Opened, dtype: torch.dtype) -> Any:
-    """The model in `dtype`, whole: a checkpoint that lacks tensors is refused."""
-    import transformers as hf
+def load_weights(opened: Opened, dtype: torch.dtype, **more: Any) -> Any:
+    """The model in `dtype`, whole: a checkpoint that lacks tensors, or has two output layers, is refused.
 
-    loader = hf.AutoModelForImageTextToText if opened.takes_images else hf.AutoModelForCausalLM
+    more: what else transformers' loader is told, such as four-bit settings.
+    """
     model, report = _in_a_sentence(
         opened.name,
-        lambda: loader.from_pretrained(
-            opened.path, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
+        lambda: _loader(opened).from_pretrained(
+            opened.path, dtype=dtype, attn_implementation="sdpa", output_loading_info=True, **more
         ),
     )
     missing = sorted(report["missing_keys"])
     if missing:
+        given.refuse_missing_head(opened.name, missing)
         raise PrefdataError(
             f"{opened.name}: the weights lack {len(missing)} tensors such as {missing[0]}; a whole model is needed."
         )
+    given.refuse_untied(opened.name, opened.path, model)
     return model
 
 
 def empty(opened: Opened) -> Any:
     """A model of the same structure without its weights."""
+    return _loader(opened).from_config(opened.config)
+
+
+def _loader(opened: Opened) -> Any:
     import transformers as hf
 
-    loader: Any = hf.AutoModelForImageTextToText if opened.takes_images else hf.AutoModelForCausalLM
-    return loader.from_config(opened.config)
+    return hf.AutoModelForImageTextToText if opened.takes_images else hf.AutoModelForCausalLM
 
 
 def silence_dropout(model: torch.nn.Module) -> int:

@@ -27,8 +27,8 @@ from prefdata.cli.config import set_verbosity
 from prefdata.errors import EXIT_DATA, PrefdataError, from_os_error
 from prefdata.jsonl import write_json
 from prefdata.mixtures import load
-from prefdata.models import resolve_model
-from trainers import slurm
+from prefdata.models import model_folder, resolve_model
+from trainers import given, needs, slurm
 from trainers.config import TrainConfig
 
 _POLL_SECONDS = 0.2
@@ -44,7 +44,11 @@ def launch(config: TrainConfig) -> int:
                 f"{name}={os.environ[name]}: a whole number is needed; unset it, or start with torchrun."
             )
     # A name that is wrong is told before torch is imported or a process started, which takes half a minute.
-    resolve_model(config.model)
+    path = resolve_model(config.model)
+    needs.refuse_settings(config)
+    folder = model_folder(path)
+    if folder is not None:
+        given.refuse_adapter(config.model, folder)
     load(Path(config.data), Path(config.image_root) if config.image_root else None)
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)
@@ -141,6 +145,10 @@ def environment(config: TrainConfig) -> Iterator[None]:
         # a group of processes nor its choice of DeepSpeed.
         os.environ.clear()
         os.environ.update(before)
+        if config.deepspeed != "none":
+            from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+            unset_hf_deepspeed_config()
 
 
 def _start(config: TrainConfig) -> int:

@@ -23,8 +23,8 @@ from prefdata.jsonl import write_json
 from prefdata.records import Conversation, Media, Message, PreferencePair, Record, Text
 from trainers.build import TreeMaker
 from trainers.config import TrainConfig
-from trainers.export import HEAD_FILE
 from trainers.families import Opened
+from trainers.given import HEAD_FILE
 from trainers.pixels import PixelStore
 from trainers.rows import RowMaker
 from trainers.scorehead import Pooling, ScoreHead, Whole, branch_scores, reward_token

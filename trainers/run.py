@@ -20,6 +20,7 @@ from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers.claim import CARD_FILE, STATE_FILE, claim
 from trainers.config import TrainConfig
+from trainers.families import Opened
 from trainers.preview import describe
 from trainers.settings import DTYPES, compute_dtype, training_arguments
 from trainers.trees import Chosen
@@ -39,6 +40,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         grouping,
         grow,
         objective,
+        parts,
         pixels,
         plan,
         reference,
@@ -89,10 +91,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     bf16 = compute_dtype(config) is torch.bfloat16
     # DeepSpeed keeps its own fp32 copy of bf16 weights; without it the weights stay fp32 and autocast computes in bf16.
     dtype = torch.bfloat16 if bf16 and args.deepspeed else torch.float32
-    model = families.load_weights(opened, dtype).to(args.device)
-    silenced = families.silence_dropout(model)
-    if silenced:
-        say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
+    model = load(config, opened, dtype, args.device)
     head = AnswerHead(model)
     autocast = torch.bfloat16 if bf16 and not args.deepspeed else None
     maker = rows.RowMaker(
@@ -130,11 +129,12 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         # Not earlier: adapters copy it, and a copy of what an engine has read before is of no use to the next engine.
         head.remove()
         head = scorehead.ScoreHead(model)
+    kept = head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
+    parts.freeze(model, config, kept)
     if config.lora_rank:
-        trained = head.trained(model) if isinstance(head, scorehead.ScoreHead) else ()
-        model = adapters.add_lora(model, config, trained)
+        model = adapters.add_lora(model, config, kept)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
-    loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, model=model, args=args)
+    loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, config, model=model, args=args)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:
@@ -153,6 +153,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         trained = loop.accelerator.unwrap_model(loop.model)
         if state is not None:
             trained = export.assembled(opened, config, state)
+        elif config.load_in_4bit:
+            trained = export.on_whole_weights(opened, config, trained)
         target = DTYPES.get(config.save_dtype, opened.weights_dtype)
         if weight is not None:
             reward.save_head(output, weight, config, maker)
@@ -167,6 +169,24 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         "model": str(output), "steps": len(todo.steps), "first_loss": log.first_loss,
         "final_loss": log.last_loss, "seconds": seconds,
     }  # fmt: skip
+
+
+def load(config: TrainConfig, opened: Opened, dtype: torch.dtype, device: torch.device) -> Any:
+    """The policy on its device, as it is trained and as it is its own reference."""
+    from trainers import adapters, families
+
+    if config.load_in_4bit:
+        with torch.device("meta"):
+            empty = families.empty(opened)
+        model = families.load_weights(opened, dtype, **adapters.four_bits(empty, dtype, device))
+    else:
+        model = families.load_weights(opened, dtype).to(device)
+    if config.liger:
+        adapters.fuse(model)
+    silenced = families.silence_dropout(model)
+    if silenced:
+        say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
+    return model
 
 
 def _card(config: TrainConfig, todo: Any, share: bool) -> dict[str, Any]:

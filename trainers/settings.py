@@ -6,7 +6,6 @@ no optimizer block. Trainer builds the optimiser from our flags; a second descri
 
 import math
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
         dataloader_num_workers=loading_processes(config),
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
-        report_to=tracker(config.report_to),
+        report_to=[] if config.report_to == "none" else [config.report_to],
     )
     if args.deepspeed and args.world_size > 1:
         import deepspeed
@@ -74,17 +73,6 @@ def loading_processes(config: TrainConfig) -> int:
     if config.num_workers is not None:
         return config.num_workers
     return _LOADERS_OF_A_GPU if torch.cuda.is_available() else 0
-
-
-def tracker(name: str) -> list[str]:
-    """The tracker that Trainer reports to, checked to be installed."""
-    if name == "none":
-        return []
-    if find_spec(name) is None:
-        raise PrefdataError(
-            f"--report-to {name}: this package is not installed; `pip install {name}`, or leave the flag out."
-        )
-    return [name]
 
 
 def deepspeed_config(name: str) -> dict[str, Any] | None:

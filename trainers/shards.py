@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 
+_LEFT_BEHIND = ("pre_bwd_fn", "post_bwd_fn", "applied_pre_backward_ref_cnt", "ds_grads_remaining")
+"""What DeepSpeed leaves on modules when it takes its hooks away, bound to that engine; the next one would use it."""
+
 
 def partitioned() -> bool:
     """Whether weights are cut over processes (ZeRO-3)."""
@@ -36,6 +39,9 @@ def readable(model: torch.nn.Module) -> Iterator[None]:
     finally:
         engine.optimizer.empty_partition_cache()
         engine.destroy()
+        for module in model.modules():
+            for name in _LEFT_BEHIND:
+                module.__dict__.pop(name, None)
 
 
 def forward_engine(model: torch.nn.Module) -> Any:
@@ -57,6 +63,27 @@ def forward_engine(model: torch.nn.Module) -> Any:
     }
     engine, *_ = deepspeed.initialize(model=model, config=minimal)
     return engine
+
+
+def mend_copies(model: torch.nn.Module) -> None:
+    """Give modules that PEFT has copied, to train them in full, weights of their own.
+
+    A copied weight of a cut model still is the original to DeepSpeed: same number, same part, and dictionaries that
+    belong to the engine of `readable`. Elsewhere the copies are right as they are.
+    """
+    if not partitioned():
+        return
+    import deepspeed
+    from peft.utils import ModulesToSaveWrapper
+
+    for wrapper in [module for module in model.modules() if isinstance(module, ModulesToSaveWrapper)]:
+        for copied in wrapper.modules_to_save.values():
+            for original, copy in zip(wrapper.original_module.modules(), copied.modules(), strict=True):
+                with deepspeed.zero.GatheredParameters(list(original.parameters(recurse=False))):
+                    copy._parameters = {
+                        name: None if weight is None else torch.nn.Parameter(weight.detach().clone())
+                        for name, weight in original._parameters.items()
+                    }
 
 
 def whole_state(model: Any) -> dict[str, torch.Tensor] | None:

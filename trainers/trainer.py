@@ -21,9 +21,11 @@ from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
 from trainers.claim import STATE_FILE
+from trainers.config import TrainConfig
 from trainers.evaluation import Evaluator
 from trainers.logprobs import AnswerHead
 from trainers.objective import Objective
+from trainers.parts import groups
 from trainers.plan import Plan, PlannedRow
 from trainers.reference import Reference
 from trainers.rows import RowMaker
@@ -79,8 +81,10 @@ class ForestTrainer(Trainer):
         maker: RowMaker,
         head: AnswerHead,
         steps: StepLog,
+        settings: TrainConfig,
         **kwargs: Any,
     ) -> None:
+        self.settings = settings
         self.rows = PlannedRows(plan, trees, reference, maker)
         super().__init__(train_dataset=self.rows, **kwargs)
         self.objective: Objective = objective
@@ -100,6 +104,15 @@ class ForestTrainer(Trainer):
             self.rows, batch_size=1, shuffle=False, collate_fn=_only, num_workers=workers,
             prefetch_factor=_AHEAD if workers else None, pin_memory=self.args.dataloader_pin_memory,
         )  # fmt: skip
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Trainer's optimiser, with a learning rate for each part of the model."""
+        if self.optimizer is None:
+            trained: Any = self.model
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            decayed = self.get_decay_parameter_names(trained)
+            self.optimizer = kind(groups(trained, decayed, self.settings), **settings)
+        return self.optimizer
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not estimated: the usual formula knows nothing of shared trunks."""

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from prefdata.errors import PrefdataError
 from trainers import families
-from trainers.export import prove_whole, tensor_names
+from trainers.export import prove_whole
+from trainers.given import tensor_names
 
 
 @pytest.fixture

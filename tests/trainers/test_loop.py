@@ -11,7 +11,7 @@ from prefdata.errors import PrefdataError
 from tests.support.forests import config
 from tests.trainers.test_train import log_of, train
 from trainers.launch import memory_in_a_sentence
-from trainers.settings import tracker
+from trainers.needs import refuse_tracker
 
 
 def test_rows_made_ahead_train_the_same(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
@@ -24,10 +24,10 @@ def test_rows_made_ahead_train_the_same(models: dict[str, Path], pairs: Path, tm
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "trackio", None)
+    monkeypatch.setattr("trainers.needs.find_spec", lambda name: None)
     with pytest.raises(PrefdataError, match="--report-to trackio: this package is not installed"):
-        tracker("trackio")
-    assert tracker("none") == []
+        refuse_tracker("trackio")
+    refuse_tracker("none")
 
 
 def test_a_tracker_gets_every_step(
@@ -52,7 +52,6 @@ def test_a_tracker_gets_every_step(
     board = ModuleType("torch.utils.tensorboard")
     board.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
-    monkeypatch.setattr("trainers.settings.find_spec", lambda name: board)
     monkeypatch.setattr(integration_utils, "is_tensorboard_available", lambda: True)
     train(model=models["llama"], data=text_pairs, output=tmp_path, max_steps=2, report_to="tensorboard")
     assert {(name, step): value for name, value, step in given if name == "train/margin"} == {

@@ -1,0 +1,92 @@
+"""What may be wrong with a model folder that would load all the same: adapters that are not merged, a head of its own.
+
+Where it stands: `launch.py` asks before anything is imported or started, `families.py` after loading. The decision to
+question: both are refused instead of mended. An adapter can be merged in more than one way, and which of two output
+layers is meant, only the model's maker knows; training the wrong one gives numbers that look like learning.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefdata.errors import PrefdataError
+from prefdata.models import model_folder
+
+HEAD_FILE = "score_head.safetensors"
+"""The score head of a reward model lies beside its weights and is none of them."""
+
+_ROWS = 256
+"""Rows of two large matrices that are compared: trained ones differ in all."""
+
+
+def refuse_adapter(name: str, folder: Path) -> None:
+    """A folder with an adapter that waits for its base model, or with LoRA tensors between the weights."""
+    if (folder / "adapter_config.json").is_file():
+        raise PrefdataError(
+            f"{name}: is a LoRA adapter, not a model; merge it into its base model first (peft's `merge_and_unload`; "
+            "a model trained here lies merged in the folder above its `adapter/`)."
+        )
+    tensor = next((tensor for tensor in tensor_names(folder) if ".lora_A." in tensor), None)
+    if tensor is not None:
+        raise PrefdataError(
+            f"{name}: holds LoRA tensors that are not merged, such as {tensor}; merge them into the weights first."
+        )
+
+
+def tensor_names(folder: Path) -> set[str]:
+    """Names of all tensors in a folder's safetensors files; empty when there are none to read."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in weight_files(folder):
+        with safe_open(path, framework="np") as tensors:
+            names |= set(tensors.keys())
+    return names
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of the model itself: a score head lies beside them."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.name != HEAD_FILE)
+
+
+def refuse_untied(name: str, path: str, model: Any) -> None:
+    """A model whose config ties the output layer to the embedding, while its files hold another one."""
+    folder = model_folder(path)
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    if folder is None or not tied:
+        return
+    heads = [one for one in tensor_names(folder) if one.endswith("lm_head.weight")]
+    embeddings = [one for one in tensor_names(folder) if one.endswith("embed_tokens.weight")]
+    if len(heads) == len(embeddings) == 1 and not _same(folder, heads[0], embeddings[0]):
+        raise PrefdataError(
+            f"{name}: config.json ties the output layer to the embedding (tie_word_embeddings), but {heads[0]} holds "
+            "other values; set tie_word_embeddings to false there, or remove that tensor."
+        )
+
+
+def refuse_missing_head(name: str, missing: list[str]) -> None:
+    """The reverse: a model whose config wants an output layer of its own that its files lack."""
+    if any(not one.endswith("lm_head.weight") for one in missing):
+        return
+    raise PrefdataError(
+        f"{name}: config.json says that the output layer is not tied to the embedding (tie_word_embeddings), but the "
+        f"weights lack {missing[0]}; set tie_word_embeddings to true there, or give the whole model."
+    )
+
+
+def _same(folder: Path, one: str, other: str) -> bool:
+    """Whether two matrices of a folder agree in evenly spread rows."""
+    import torch
+
+    first, second = _rows(folder, one), _rows(folder, other)
+    return first.shape == second.shape and bool(torch.equal(first, second))
+
+
+def _rows(folder: Path, name: str) -> Any:
+    from safetensors import safe_open
+
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as tensors:
+            if name in tensors.keys():  # noqa: SIM118 - not a mapping
+                matrix = tensors.get_slice(name)
+                return matrix[:: max(1, matrix.get_shape()[0] // _ROWS)]
+    raise AssertionError(f"{name} was listed")
