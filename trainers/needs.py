@@ -30,6 +30,8 @@ def refuse_settings(config: TrainConfig) -> None:
             f"--load-in-4bit: four-bit weights cannot be cut over processes by --deepspeed {config.deepspeed}; "
             "use zero2, zero1 or none."
         )
+    if config.load_in_4bit and config.dtype == "fp32":
+        raise PrefdataError("--dtype fp32: four-bit weights are computed with in bf16; leave it out.")
     if config.liger and find_spec("liger_kernel") is None:
         raise PrefdataError(
             "--liger: liger-kernel is not installed; `pip install liger-kernel`, or leave the flag out."

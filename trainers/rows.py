@@ -45,8 +45,9 @@ class RowMaker:
         """The same, but rows without an image carry one that no answer sees.
 
         Every process then runs the vision tower in every pass: under ZeRO-3 its weights are gathered by all together,
-        and a process that has none to ask for would leave the others waiting. Nothing is scored on the image's
-        tokens, so its gradients are exactly zero.
+        and elsewhere their gradients are summed by all together; a process that has none would leave the others
+        waiting. Nothing is scored on the image's tokens, so its gradients are exactly zero. One process does the
+        same, for AdamW moves a weight with a zero gradient and leaves one without.
         """
         return replace(self, dummy=self.pixels.dummy())
 
@@ -92,3 +93,8 @@ class RowMaker:
         if not isinstance(value, torch.Tensor) or (self.share and key == "attention_mask"):
             return value
         return value.to(self.device, self.dtype if value.is_floating_point() else None, non_blocking=True)
+
+
+def some_have_images(*trees: Sequence[Tree]) -> bool:
+    """Whether images go with some of the trees and not with others."""
+    return len({one.images > 0 for some in trees for one in measured(some)}) > 1

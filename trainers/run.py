@@ -105,6 +105,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         rank,
         processes,
     )
+    if rows.some_have_images(grown.trees, held.trees if held else ()):
+        maker = maker.with_dummy()
     known: reference.Reference = {}
     with shards.readable(model):
         if config.share:

@@ -22,9 +22,9 @@ _LOADERS_OF_A_GPU = 4
 
 
 def compute_dtype(config: TrainConfig) -> torch.dtype:
-    """bf16 on a GPU, fp32 on a CPU, unless told otherwise."""
+    """bf16 on a GPU and over four-bit weights, fp32 on a CPU, unless told otherwise."""
     if config.dtype == "auto":
-        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        return torch.bfloat16 if torch.cuda.is_available() or config.load_in_4bit else torch.float32
     return DTYPES[config.dtype]
 
 
@@ -54,6 +54,8 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
         save_total_limit=config.save_total,
+        # Real models have weights that no loss reaches, such as the last norm of a LLaVA's vision tower.
+        ddp_find_unused_parameters=True,
         remove_unused_columns=False,
         dataloader_num_workers=loading_processes(config),
         dataloader_pin_memory=torch.cuda.is_available(),
