@@ -30,6 +30,9 @@ def main() -> int:
         "kill batches": lambda work: faults.killed(
             faults.replay(work / "in", batch=8), work, given.kills, seed=8
         ),
+        "kill copies": lambda work: faults.killed(
+            faults.replay(work / "in", copies=2), work, given.kills // 5
+        ),
         "kill model": lambda work: faults.killed(faults.bundled_model(work / "in"), work, given.model_kills),
         "stop": lambda work: faults.killed(faults.replay(work / "in"), work, given.kills // 5, signals=stop),
         "SIGTERM": lambda work: faults.stopped(faults.replay(work / "in"), work, signal.SIGTERM),

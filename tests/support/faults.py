@@ -74,7 +74,9 @@ def rows(number: int) -> list[dict[str, Any]]:
     return made
 
 
-def replay(folder: Path, number: int = 60, *, delay: float = 0.02, batch: int = 1) -> Subject:
+def replay(
+    folder: Path, number: int = 60, *, delay: float = 0.02, batch: int = 1, copies: int = 1
+) -> Subject:
     """Answers from a file, a little slow so that there is time to be killed in."""
     folder.mkdir(parents=True, exist_ok=True)
     write_lines(folder / "rows.jsonl", rows(number))
@@ -82,7 +84,9 @@ def replay(folder: Path, number: int = 60, *, delay: float = 0.02, batch: int = 
     write_lines(folder / "answers.jsonl", [{"texts": texts}])
     engine = ("--engine", "replay", "--checkpoint", str(folder / "answers.jsonl"), "--batch-size", "4")
     paced = ("--engine-arg", f"delay={delay}", "--engine-arg", f"batch_size={batch}")
-    return Subject(f"replay, batches of {batch}", folder, (*engine, *paced))
+    several = ("--dp", str(copies)) if copies > 1 else ()
+    name = f"replay, {f'{copies} copies' if several else f'batches of {batch}'}"
+    return Subject(name, folder, (*engine, *paced, *several))
 
 
 def bundled_model(folder: Path, number: int = 240) -> Subject:
