@@ -19,7 +19,7 @@ export PREFDATA_TEST_CACHE := $(TEST_CACHE)
 VLLM_ENV := VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 VLLM_LOGGING_LEVEL=WARNING
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench fuzz faults clean
+.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench bench-train fuzz faults clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,8 +61,12 @@ test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what conv
 
 bench: $(MAIN_STAMP)  ## the benchmarks, as interleaved ratios, into benchmarks/results/ (3 min)
 	@echo "bench: runs every benchmark and writes benchmarks/results/*.json (about 3 minutes)"
-	@set -e; for name in $(filter-out __init__ harness fuzz faults original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	@set -e; for name in $(filter-out __init__ harness fuzz faults train original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 	  $(VENV)/bin/python -m "benchmarks.$$name"; done
+
+bench-train: $(MAIN_STAMP)  ## training against TRL, a step each in turn (12 min)
+	@echo "bench-train: trains beside TRL's DPOTrainer and writes benchmarks/results/train.json (about 12 minutes)"
+	$(VENV)/bin/python -m benchmarks.train
 
 fuzz: $(MAIN_STAMP)  ## ten minutes of damaged files against validate and convert (10 min)
 	$(VENV)/bin/python -m benchmarks.fuzz --seconds 600

@@ -78,11 +78,11 @@ class Comparison:
 
     @property
     def wall(self) -> Ratio:
-        return _ratio([t.wall for t in self.a_timings], [t.wall for t in self.b_timings])
+        return ratio_of([t.wall for t in self.a_timings], [t.wall for t in self.b_timings])
 
     @property
     def cpu(self) -> Ratio:
-        return _ratio([t.cpu for t in self.a_timings], [t.cpu for t in self.b_timings])
+        return ratio_of([t.cpu for t in self.a_timings], [t.cpu for t in self.b_timings])
 
     def median_wall(self, subject: Subject) -> float:
         """Median seconds of one of the two, for orientation only: compare the ratios."""
@@ -145,7 +145,8 @@ def _cpu_seconds() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+def ratio_of(a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """a over b, round by round."""
     # The clock of CPU seconds is coarse: a run too short for it counts as one tick, not as a division by zero.
     tick = 1e-6
     ratios = [x / max(y, tick) for x, y in zip(a, b, strict=True)]
