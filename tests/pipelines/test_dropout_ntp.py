@@ -174,6 +174,48 @@ def test_start_ratio(tmp_path: Path, ratio: str, prefix: str) -> None:
     assert pair["rejected"] == f"{prefix} Something else 7."
 
 
+@pytest.mark.parametrize("unit", ["token", "word", "sentence", "char"])
+def test_prefixes_of_every_kind_stay_byte_for_byte(tmp_path: Path, unit: str) -> None:
+    chosen = [
+        "图中有一只红色的狗。它坐在窗边的沙发上，看起来很放松。",
+        "写真には赤い車が写っています。その隣に二人の男性が立っています。",
+        r"We get $x = \frac{1}{2}$. So \(y = 3\) holds, and **nothing else** does.",
+        "Use this.\n\n```python\ndef f(x):\n    return x\n```\n\nIt gives back what it takes. Nothing more.",
+        "  \n Two blanks,  a break\n\nand\ta tab. Before the end \u00a0 of it. \n ",
+        "It costs 1,234.56 euros in all. That is 12.5% more.",
+        "e\u0301te\u0301 👨‍👩‍👧 is a family. It stays one.",
+    ]
+    one_word = ["猫"] if unit == "char" else ["yes", "猫", "42", "$x$"]
+    rows = [{"question": f"{n}?", "chosen": text} for n, text in enumerate([*chosen, *one_word])]
+    texts = [" Something else 7.", "7というものです。"]
+    path, _ = run(
+        tmp_path, rows, texts, "--split-unit", unit, "--keep-language", "--num-return-sequences", "4"
+    )
+    pairs = read_lines(path / "pairs.jsonl")
+    assert {int(pair["question"][:-1]) for pair in pairs} == set(range(len(chosen)))
+    for pair in pairs:
+        kept = pair["meta"]["prefix_characters"]
+        assert 0 < kept < len(pair["chosen"])
+        assert pair["rejected"] in [pair["chosen"][:kept] + text for text in texts]
+    dropped = read_lines(path / "dropped.jsonl")
+    assert [line["row"]["chosen"] for line in dropped if line["reason"] == "empty prefix"] == one_word
+
+
+def test_a_question_with_several_labelled_images(tmp_path: Path) -> None:
+    row = {
+        "image": ["a.png", "b.png"],
+        "question": "Image-1: <image>\nImage-2: <image>\nWhich one is larger, Image-1 or Image-2?",
+        "chosen": CHOSEN,
+    }
+    asked = "Which one is larger, Image-1 or Image-2?"
+    write_lines(tmp_path / "rows.jsonl", [row])
+    write_lines(tmp_path / "answers.jsonl", [{"texts": [" and leaves."], "question": asked}])
+    done = replay("dropout-ntp", tmp_path, "out")
+    (pair,) = read_lines(tmp_path / json.loads(done.stdout)["run"] / "pairs.jsonl")
+    assert pair["question"] == row["question"], "the pair keeps the question with its images"
+    assert pair["image"] == row["image"]
+
+
 def test_rows_that_differ_only_in_their_image_are_two_rows(tmp_path: Path) -> None:
     rows = [{"image": f"{n}.png", "question": "<image>\nDescribe.", "chosen": CHOSEN} for n in range(3)]
     path, _ = run(tmp_path, [*rows, rows[0]], [" and drives away."])
