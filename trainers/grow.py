@@ -167,7 +167,7 @@ def _bad_row(row: LeftOut) -> PrefdataError:
 def _alone(path: Path) -> Iterator[None]:
     """Hold a lock beside `path`, so that of several processes on one machine only one makes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "wb") as stream:
+    with open(path.with_name(f".{path.stem}.lock"), "wb") as stream:
         with suppress(OSError):  # a file system without locks: each makes its own, and the last one stays
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -39,6 +39,10 @@ class Step:
     """Tokens in the generation loss."""
     answers: int = 0
     """Answers in the generation loss."""
+    inputs: int = 0
+    """Tokens that the model runs."""
+    plain_inputs: int = 0
+    """Tokens that it would run if every answer had its own copy of the prompt."""
 
     @property
     def trees(self) -> list[int]:
@@ -113,6 +117,8 @@ def make_plan(
             pairs=sum(measures[tree].pairs for tree in inside),
             tokens=sum(measures[tree].tokens for tree in inside),
             answers=sum(measures[tree].answers for tree in inside),
+            inputs=sum(sizes[tree] for tree in inside),
+            plain_inputs=sum(measures[tree].plain for tree in inside),
         )
         for step, inside in zip(packed, members, strict=True)
     ]

@@ -21,7 +21,6 @@ from prefdata.progress import say
 from trainers.claim import CARD_FILE, STATE_FILE, claim
 from trainers.config import TrainConfig
 from trainers.families import Opened
-from trainers.preview import describe
 from trainers.settings import DTYPES, compute_dtype, training_arguments
 from trainers.trees import Chosen
 
@@ -43,6 +42,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         parts,
         pixels,
         plan,
+        preview,
         reference,
         reward,
         rows,
@@ -126,7 +126,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
                 known |= reference.reference_logps(model, head, opened, held.trees, maker, cache)
     expected = goal.first_loss(todo.steps[0], trees, known)
     if rank == 0:
-        describe(config, grown, todo, maker.share, expected)
+        preview.describe(config, grown, trees, todo, maker, expected)
     if config.stage == "reward":
         # Not earlier: adapters copy it, and a copy of what an engine has read before is of no use to the next engine.
         head.remove()
@@ -135,6 +135,8 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     parts.freeze(model, config, kept)
     if config.lora_rank:
         model = adapters.add_lora(model, config, kept)
+    if rank == 0:
+        preview.tell_memory(config, model, trees, todo, maker, args.deepspeed)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
     loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, config, model=model, args=args)
     if checkpoint is not None:
@@ -146,8 +148,10 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     if held is not None:
         loop.evaluator = evaluation.Evaluator(config, held, goal, known, loop.maker, opened, len(todo.steps))
         loop.evaluator.keep(done)
-    loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    log.close()
+    try:
+        loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        log.close()
     weight = head.take_off() if isinstance(head, scorehead.ScoreHead) else None
     head.remove()
     state = shards.whole_state(loop.model)

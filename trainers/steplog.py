@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from prefdata.jsonl import encode_row, read_lines, write_jsonl
+from prefdata.jsonl import encode_row, write_jsonl
 from prefdata.progress import Progress, say
 from trainers.plan import Step
+from trainers.trainreport import read_log, write_report
+from trainers.watch import Watch
 
 
 class StepLog:
@@ -26,21 +26,17 @@ class StepLog:
         self.first_loss = self.last_loss = math.nan
         self._line: dict[str, Any] = {}
         self._bar = Progress("train", steps, "steps")
-        self._started = time.monotonic()
+        self._started = self._last = time.monotonic()
+        self._units = self._inputs = 0
+        self._watch = Watch([])
 
     def keep(self, done: int) -> None:
         """On resuming after step `done`, drop later lines; otherwise start anew."""
-        lines = []
-        if done and self.path.is_file():
-            for _, line in read_lines(self.path):
-                try:
-                    entry = msgspec.json.decode(line)
-                except msgspec.DecodeError:  # torn by a kill; that step is run again
-                    continue
-                if entry["step"] <= done:
-                    lines.append(entry)
+        # A line torn by a kill is left out: its step is run again.
+        lines = [line for line in read_log(self.path) if line["step"] <= done] if done else []
         if lines:
             self.first_loss, self.last_loss = lines[0]["loss"], lines[-1]["loss"]
+        self._watch = Watch(lines)
         self._bar.advance(done)
         if self.writes:
             write_jsonl(self.path, lines)
@@ -49,7 +45,9 @@ class StepLog:
         """Make the step's line of the objective's numbers; `write` completes it."""
         self._line = {
             "step": number, **values, "learning_rate": rate, "pairs": step.pairs, "tokens": step.tokens,
+            "trunk_saved": round(1 - step.inputs / step.plain_inputs, 4) if step.plain_inputs else 0.0,
         }  # fmt: skip
+        self._units, self._inputs = step.pairs or step.answers, step.inputs
         if math.isnan(self.first_loss):
             self.first_loss = values["loss"]
             self._compare_first()
@@ -57,7 +55,15 @@ class StepLog:
 
     def write(self, grad_norm: float) -> dict[str, Any]:
         """Write the line, move the bar; returns the line."""
-        line = {**self._line, "grad_norm": grad_norm, "seconds": round(time.monotonic() - self._started, 3)}
+        now = time.monotonic()
+        took, self._last = max(1e-6, now - self._last), now
+        line = {
+            **self._line, "grad_norm": grad_norm, "seconds": round(now - self._started, 3),
+            "pairs_per_second": round(self._units / took, 3), "tokens_per_second": round(self._inputs / took, 1),
+        }  # fmt: skip
+        if self.writes:
+            for said in self._watch(line):
+                say(f"warning: {said}")
         if self.writes:
             with open(self.path, "ab") as stream:
                 stream.write(encode_row(line))
@@ -68,8 +74,10 @@ class StepLog:
         return line
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar and write the run's page, whether the run is done or has stopped."""
         self._bar.close(f"loss {self.first_loss:.4f} -> {self.last_loss:.4f}")
+        if self.writes and (page := write_report(self.path.parent)):
+            say(f"report: {page}")
 
     def _compare_first(self) -> None:
         """At step 1 the policy is the reference, so the loss is known; another value means the two differ."""

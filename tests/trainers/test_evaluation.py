@@ -94,7 +94,7 @@ def test_no_source_is_held_out_whole(models: dict[str, Path], tmp_path: Path) ->
     meta = tmp_path / "meta.json"
     meta.write_text(json.dumps(entries))
     opened = families.open_model(str(models["llama"]))
-    outcomes = []
+    outcomes: list[list[int] | str] = []
     for seed in range(6):
         settings = config(models["llama"], meta, tmp_path / "out", eval_share=0.5, seed=seed)
         grown = grow_trees(settings, opened, PixelStore(opened))

@@ -161,7 +161,10 @@ def test_resume_equals_an_uninterrupted_run(
         with pytest.raises(KeyboardInterrupt):
             train(output=tmp_path / "cut", **common)
     assert len(log_of(tmp_path / "cut")) == 3
+    page = tmp_path / "cut" / "train_report.html"
+    assert "The run stopped after step 3 of 5." in page.read_text()
     train(output=tmp_path / "cut", resume=True, **common)
+    assert "stopped after" not in page.read_text()
     for whole, cut in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"), strict=True):
         assert whole["loss"] == pytest.approx(cut["loss"], abs=1e-6)
         assert whole["delta"] == pytest.approx(cut["delta"], abs=1e-9)
