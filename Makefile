@@ -61,7 +61,7 @@ test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what conv
 
 bench: $(MAIN_STAMP)  ## the benchmarks, as interleaved ratios, into benchmarks/results/ (3 min)
 	@echo "bench: runs every benchmark and writes benchmarks/results/*.json (about 3 minutes)"
-	@set -e; for name in $(filter-out __init__ harness fuzz faults train original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	@set -e; for name in $(filter-out __init__ harness fuzz faults train learning original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 	  $(VENV)/bin/python -m "benchmarks.$$name"; done
 
 bench-train: $(MAIN_STAMP)  ## training against TRL, a step each in turn (12 min)
