@@ -94,7 +94,7 @@ class Copy:
                 if stall_timeout and self._stalls(stall_timeout):
                     await asyncio.wait([reading], timeout=_LOOK_AGAIN_SECONDS)
                     if not reading.done() and self._stalls(stall_timeout):
-                        why = f"gave no answer for {stall_timeout:g} s"
+                        why = f"no answer for {stall_timeout:g} s"
                         break
             why = why or reading.result() or await self._exit()
         finally:
@@ -124,7 +124,8 @@ class Copy:
         while (said := await receive(self._reader, SAID)) is not None:
             self._moved = time.monotonic()
             if isinstance(said, Broken):
-                return said.reason.rstrip(".")
+                # What to do about it is for a run that ends.
+                return said.reason.partition("; ")[0].rstrip(".")
             if isinstance(said, Answer):
                 self.answered += 1
                 waiting = self.owed.get(said.number)
@@ -141,4 +142,4 @@ class Copy:
             code = await asyncio.to_thread(self.process.wait, _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             return "its process closed the connection"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -158,7 +158,8 @@ class ReplicasEngine:
                 if fruitless > 1:
                     raise PrefdataError(f"Copy {number} of the engine ended twice without an answer ({why}).")
                 say(
-                    f"copy {number} of the engine {why}: it is started again, what it owed ({owed}) is asked again"
+                    f"copy {number} of the engine ended ({why}); it is started again, "
+                    f"what it owed ({owed}) is asked again"
                 )
                 self.restarts += 1
                 await self._begin(number)

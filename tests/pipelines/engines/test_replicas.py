@@ -129,7 +129,10 @@ def test_a_killed_copy_is_started_again_and_only_what_it_owed_is_asked_again(
         before = len(read_lines(next(program.out.rglob("parts/0.jsonl"))))
         program.wait_for(before + 16)
     found, errors = end_of(program)
-    assert errors.count("killed by SIGKILL: it is started again, what it owed (1 groups) is asked again") == 2
+    assert (
+        errors.count("ended (killed by SIGKILL); it is started again, what it owed (1 groups) is asked again")
+        == 2
+    )
     assert result(found["run"]) == expected
     lines = [line["id"] for line in read_lines(next(program.out.rglob("parts/0.jsonl")))]
     assert len(lines) == len(set(lines)) == ROWS
@@ -142,7 +145,7 @@ def test_a_copy_that_hangs_is_started_again_while_the_other_works(
     program.wait_for(8)
     program.copies()[1].suspend()
     found, errors = end_of(program)
-    assert "gave no answer for 1.5 s: it is started again" in errors
+    assert "ended (no answer for 1.5 s); it is started again" in errors
     assert result(found["run"]) == expected
 
 
@@ -192,7 +195,7 @@ def test_a_group_that_ends_every_copy_ends_the_run(inputs: Path, tmp_path: Path)
         check=False,
     )
     assert done.returncode == 1
-    assert "Two copies of the engine ended (gave no answer for 1 s; gave no answer for 1 s)" in done.stderr
+    assert "Two copies of the engine ended (no answer for 1 s; no answer for 1 s)" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(read_lines(next((tmp_path / "runs").rglob("parts/0.jsonl")))) == ROWS - 4
 
