@@ -148,7 +148,11 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             f"{arguments.tokens} each"
         )
         await by_feed(engine, questions(2, 2, 4))
+        until = time.perf_counter() + 60 * arguments.minutes
         for number in range(arguments.rounds):
+            if number and time.perf_counter() > until:
+                print(f"{arguments.minutes:g} minutes are over: no more rounds")
+                break
             order = list(_WAYS) if number % 2 == 0 else ["offline", "feed", "original"]
             for name in order:
                 await engine._llm.reset_prefix_cache()
@@ -206,6 +210,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=5, help="after which no round begins")
     arguments = parser.parse_args()
     if importlib.util.find_spec("vllm") is None or not arguments.checkpoint.is_dir():
         print("vLLM or the model is not here, nothing to measure: make test-vllm, then .venv-vllm/bin/python")
