@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from prefdata.errors import PrefdataError
+from prefdata.errors import EXIT_DATA, PrefdataError
 from trainers.forest import Row
 
 _CHUNK_ELEMENTS = 1 << 24
@@ -68,7 +68,17 @@ class AnswerHead:
 def token_logps(model: Any, head: AnswerHead, row: Row) -> torch.Tensor:
     """Log-probabilities [supervised] of a row's supervised tokens, fp32."""
     head.want(row["index"], row["targets"])
-    out: torch.Tensor = model(**row["forward"]).logits
+    try:
+        out: torch.Tensor = model(**row["forward"]).logits
+    except ValueError as error:
+        if "image tokens do not match" not in str(error):
+            raise
+        places = ", ".join(tree.place for tree in row["trees"][:8])
+        raise PrefdataError(
+            f"The model makes other image features than the rows {places} have image tokens for ({error}); its "
+            "processor and its weights do not belong together.",
+            exit_code=EXIT_DATA,
+        ) from error
     return out[0, :, 0].float()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from prefdata.errors import PrefdataError
+from prefdata.errors import EXIT_DATA, PrefdataError
 from trainers.families import Opened
 from trainers.trees import BadRow, Tree
 
@@ -44,12 +44,28 @@ class PixelStore:
         if not tree.images:
             return {}
         kept = self._kept.get(tree.images)
-        if kept is None:
+        if kept is not None:
+            return kept
+        try:
             # The processor as a whole, not its image part: settings such as tiling are passed between the two.
-            kept = self._pixels(
-                self._process(self.opened.processor.image_token * len(tree.images), tree.images)
+            out = self._process(self.opened.processor.image_token * len(tree.images), tree.images)
+        except (PrefdataError, OSError, ValueError) as error:
+            raise PrefdataError(
+                f"{tree.place}: has an image that can no longer be read ({' '.join(str(error).split()).rstrip('.')}).",
+                exit_code=EXIT_DATA,
+            ) from error
+        token = self.opened.image_token_id
+        now, then = out["input_ids"][0].tolist().count(token), tree.trunk.count(token)
+        if now != then:
+            raise PrefdataError(
+                f"{tree.place}: its images make {now} image tokens and its prompt has {then}: a picture has changed "
+                "since the rows were read; start again.",
+                exit_code=EXIT_DATA,
             )
-        return kept
+        pixels = self._pixels(out)
+        if torch.utils.data.get_worker_info() is None:  # each loading process would keep its own
+            self._keep(tree.images, pixels)
+        return pixels
 
     def dummy(self) -> Tree:
         """A trunk of one small grey image and no branch: it takes part in a pass and in no loss."""

@@ -190,3 +190,35 @@ def test_a_store_is_a_sequence_read_on_demand(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         store[5]
     assert [one.key for one in store.measures] == [tree.key for tree in trees]
+
+
+def test_a_picture_that_changes_under_a_run_is_named(family: Any, tmp_path: Path) -> None:
+    """A wider picture would have more tiles than its prompt has places for."""
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "a.png")
+    data = tmp_path / "rows.jsonl"
+    data.write_text(
+        json.dumps({"image": "a.png", "question": "Colour?", "chosen": "Red", "rejected": "Blue"}) + "\n"
+    )
+    (tree,) = grown(family("internvl"), data, tmp_path / "cache").trees
+    store = PixelStore(families.open_model(str(family("internvl"))))
+    Image.new("RGB", (600, 100), "red").save(tmp_path / "a.png")
+    with pytest.raises(
+        PrefdataError, match=r"rows\.jsonl:1: its images make \d+ image tokens and its prompt has"
+    ):
+        store.load(tree)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(PrefdataError, match=r"rows\.jsonl:1: has an image that can no longer be read"):
+        store.load(tree)
+
+
+def test_image_tokens_without_features_are_named(models: dict[str, Path], pairs: Path) -> None:
+    from dataclasses import replace
+
+    from tests.support import forests
+    from trainers.logprobs import token_logps
+
+    grove = forests.grow(models["llava"], pairs)
+    tree = grove.trees[0]
+    broken = replace(tree, trunk=(*tree.trunk, grove.opened.image_token_id or 0))
+    with pytest.raises(PrefdataError, match=rf"other image features than the rows {tree.place} have"):
+        token_logps(grove.model, grove.head, grove.maker.make([broken]))
