@@ -5,9 +5,9 @@ the attention mask, an int32 tensor [1, 1, segments, 4] of (tree, start, length,
 through untouched because it is 4-D. Any other mask goes to the ordinary SDPA function, so one loaded model runs both
 the shared and the padded path.
 
-The decision to question: segments of similar length are gathered into one padded batch per group instead of one call
-each. Rows of short answers hold dozens of trees, and a call per segment and layer costs more than its arithmetic;
-groups are cut so that padding stays below a quarter.
+The decision to question: one call per trunk and per branch, on views of the row. Gathering segments of similar length
+into padded batches needs fewer calls, but its copies and their backward pass (`index_put`) cost more than the calls: on
+a CPU that form was 1.3 times slower on long trees and 2 to 2.4 times on short ones. Short trees are one masked call.
 """
 
 from dataclasses import dataclass
@@ -19,31 +19,32 @@ import torch.nn.functional as F
 from prefdata.errors import PrefdataError
 
 NAME = "forest"
-_PADDING_LIMIT = 1.25
-"""Largest ratio of a group's padded size to its real size."""
+_SHORT = 128
+"""Tokens of a tree below which one masked call is cheaper than one for its trunk and one for each branch."""
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
 """What some models hand to their attention and this one does not do."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Segments that are attended in one call. Indexes count tokens of the packed row; padding points at token 0."""
+class Call:
+    """One attention call: a piece of the row looks back at one or two pieces of it."""
 
-    queries: torch.Tensor
-    """[segments, longest query]"""
-    keys: torch.Tensor
-    """[segments, longest key]; for a trunk the same as its queries"""
+    query: int
+    """Number of the piece."""
+    keys: tuple[int, ...]
+    """The piece itself, behind its trunk where it is a branch."""
     mask: torch.Tensor | None
-    """bool [segments, 1, longest query, longest key]; None = plain causal attention, right for trunks"""
+    """[piece, keys], added to the scores; None = plain causal attention"""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How one packed row is attended, worked out once and used by every layer."""
 
-    groups: tuple[Group, ...]
-    place: torch.Tensor
-    """[tokens] where each token's result lies in the concatenated results of the groups"""
+    pieces: tuple[int, ...]
+    """Lengths of the pieces that the row is cut into."""
+    calls: tuple[Call, ...]
+    """One per piece, in order."""
 
 
 def register() -> None:
@@ -93,23 +94,28 @@ def forest_attention(
             raise PrefdataError(
                 f"Attention with `{name}` cannot be used with a shared trunk; use --no-share."
             )
-    schedule = schedule_of(attention_mask, query.device, kwargs.get("sliding_window"))
-    # [tokens, heads, width]: a gather of whole tokens is one contiguous copy each.
-    tokens_q, tokens_k, tokens_v = (t[0].transpose(0, 1) for t in (query, key, value))
+    schedule = schedule_of(attention_mask, query.device, query.dtype, kwargs.get("sliding_window"))
+    # Split and cat, because their backward passes are one copy each; a slice's would fill a whole row with zeros.
+    queries, keys, values = (t.split(schedule.pieces, dim=2) for t in (query, key, value))
     repeats = query.shape[1] // key.shape[1]
     results = []
-    for group in schedule.groups:
-        q = tokens_q[group.queries].transpose(1, 2)
-        k = _repeat(tokens_k[group.keys].transpose(1, 2), repeats)
-        v = _repeat(tokens_v[group.keys].transpose(1, 2), repeats)
+    for call in schedule.calls:
+        k, v = (_joined([pieces[number] for number in call.keys]) for pieces in (keys, values))
+        # With a mask, CUDA has no fused kernel for grouped heads.
+        grouped = repeats > 1 and (call.mask is None or query.device.type == "cpu")
+        if repeats > 1 and not grouped:
+            k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=group.mask, is_causal=group.mask is None, scale=scaling
-        )
-        results.append(out.transpose(1, 2).flatten(0, 1))
-    return torch.cat(results)[schedule.place].unsqueeze(0), None
+            queries[call.query], k, v, attn_mask=call.mask, is_causal=call.mask is None, scale=scaling,
+            enable_gqa=grouped,
+        )  # fmt: skip
+        results.append(out.transpose(1, 2))
+    return torch.cat(results, dim=1), None
 
 
-def schedule_of(layout: torch.Tensor, device: torch.device, window: int | None = None) -> Schedule:
+def schedule_of(
+    layout: torch.Tensor, device: torch.device, dtype: torch.dtype, window: int | None = None
+) -> Schedule:
     """The schedule of a layout, kept on the layout tensor itself: every layer of every pass asks for it.
 
     `window`: a token sees those less than so many tokens before it, counted along its own trunk and branch.
@@ -118,83 +124,62 @@ def schedule_of(layout: torch.Tensor, device: torch.device, window: int | None =
     if kept is None:
         kept = {}
         layout._forest_schedules = kept  # type: ignore[attr-defined]
-    if (device, window) not in kept:
-        kept[device, window] = _build([tuple(row) for row in layout[0, 0].tolist()], device, window)
-    return kept[device, window]
+    key = (device, dtype, window)
+    if key not in kept:
+        kept[key] = _build([tuple(row) for row in layout[0, 0].tolist()], device, dtype, window)
+    return kept[key]
 
 
-def _build(segments: list[tuple[int, ...]], device: torch.device, window: int | None) -> Schedule:
-    trunks = {tree: (start, length) for tree, start, length, is_trunk in segments if is_trunk}
-    # (own start, own length, trunk start, trunk length); a trunk segment has no trunk before it.
-    jobs = {False: [], True: []}  # type: dict[bool, list[tuple[int, int, int, int]]]
-    for tree, start, length, is_trunk in segments:
-        before = (0, 0) if is_trunk else trunks[tree]
-        jobs[bool(is_trunk)].append((start, length, *before))
-    tokens = sum(length for _, _, length, _ in segments)
-    place = torch.empty(tokens, dtype=torch.long)
-    groups = []
-    offset = 0
-    for is_trunk in (True, False):
-        for members in _similar(jobs[is_trunk]):
-            group = _group(members, window)
-            width = group.queries.shape[1]
-            for row, (start, length, _, _) in enumerate(members):
-                place[start : start + length] = torch.arange(length) + offset + row * width
-            offset += group.queries.numel()
-            groups.append(
-                Group(
-                    group.queries.to(device),
-                    group.keys.to(device),
-                    None if group.mask is None else group.mask.to(device),
-                )
-            )
-    return Schedule(tuple(groups), place.to(device))
+def _build(
+    segments: list[tuple[int, ...]], device: torch.device, dtype: torch.dtype, window: int | None
+) -> Schedule:
+    trees: dict[
+        int, list[int]
+    ] = {}  # lengths of trunk and branches, in the order in which they lie in the row
+    for tree, _, length, _ in segments:
+        trees.setdefault(tree, []).append(length)
+    made: dict[Any, torch.Tensor] = {}
+
+    def mask(trunk: int, branches: tuple[int, ...], *, with_trunk: bool) -> torch.Tensor:
+        """Trees of one shape share their mask."""
+        shape = (trunk, branches, with_trunk)
+        if shape not in made:
+            seen = visible(trunk, branches, window)[0 if with_trunk else trunk :]
+            bias = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, float("-inf"))
+            made[shape] = bias.to(device)
+        return made[shape]
+
+    pieces: list[int] = []
+    calls: list[Call] = []
+    for trunk, *branches in trees.values():
+        first = len(pieces)
+        if branches and trunk + sum(branches) <= _SHORT:
+            pieces.append(trunk + sum(branches))
+            calls.append(Call(first, (first,), mask(trunk, tuple(branches), with_trunk=True)))
+            continue
+        cut = window is not None and window < trunk
+        pieces.append(trunk)
+        calls.append(Call(first, (first,), mask(trunk, (), with_trunk=True) if cut else None))
+        for branch in branches:
+            calls.append(Call(len(pieces), (first, len(pieces)), mask(trunk, (branch,), with_trunk=False)))
+            pieces.append(branch)
+    return Schedule(tuple(pieces), tuple(calls))
 
 
-def _similar(jobs: list[tuple[int, int, int, int]]) -> list[list[tuple[int, int, int, int]]]:
-    """Cut segments, sorted by size, into groups whose score matrices waste little on padding."""
-    groups: list[list[tuple[int, int, int, int]]] = []
-    real = widest_own = widest_key = 0
-    for job in sorted(jobs, key=lambda j: (j[1] * (j[1] + j[3]), j)):
-        own, keys = job[1], job[1] + job[3]
-        padded = max(widest_own, own) * max(widest_key, keys)
-        if groups and padded * (len(groups[-1]) + 1) <= _PADDING_LIMIT * (real + own * keys):
-            groups[-1].append(job)
-            real += own * keys
-            widest_own, widest_key = max(widest_own, own), max(widest_key, keys)
-        else:
-            groups.append([job])
-            real, widest_own, widest_key = own * keys, own, keys
-    return groups
+def visible(trunk: int, branches: tuple[int, ...], window: int | None) -> torch.Tensor:
+    """Which token of a tree sees which, bool [tokens, tokens]; rows look at columns."""
+    tokens = trunk + sum(branches)
+    own = torch.zeros(tokens, dtype=torch.long)  # 0 = trunk, then the number of the branch
+    at = torch.arange(tokens)
+    start = trunk
+    for number, length in enumerate(branches, 1):
+        own[start : start + length] = number
+        at[start : start + length] = torch.arange(trunk, trunk + length)
+        start += length
+    back = at[:, None] - at[None, :]
+    seen = (back >= 0) & ((own[None, :] == 0) | (own[:, None] == own[None, :]))
+    return seen if window is None else seen & (back < window)
 
 
-def _group(members: list[tuple[int, int, int, int]], window: int | None) -> Group:
-    """Index tensors of one group: queries padded on the right; keys are trunk, padding, own part, padding."""
-    own = max(length for _, length, _, _ in members)
-    trunk = max(length for _, _, _, length in members)
-    queries = torch.zeros(len(members), own, dtype=torch.long)
-    before = torch.zeros(len(members), trunk, dtype=torch.long)
-    for row, (start, length, trunk_start, trunk_length) in enumerate(members):
-        queries[row, :length] = torch.arange(start, start + length)
-        before[row, :trunk_length] = torch.arange(trunk_start, trunk_start + trunk_length)
-    at = torch.arange(own)
-    causal = torch.ones(own, own, dtype=torch.bool).tril()
-    if window is not None and window < own:
-        causal &= at[:, None] - at[None, :] < window
-    if trunk == 0:
-        plain = window is None or window >= own
-        return Group(queries, queries, None if plain else causal[None, None])
-    mask = torch.zeros(len(members), 1, own, trunk + own, dtype=torch.bool)
-    mask[..., trunk:] = causal
-    for row, (_, _, _, trunk_length) in enumerate(members):
-        seen = mask[row, 0, :, :trunk_length]
-        if window is None:
-            seen[:] = True
-        else:
-            seen[:] = trunk_length + at[:, None] - torch.arange(trunk_length)[None, :] < window
-    return Group(queries, torch.cat([before, queries], dim=1), mask)
-
-
-def _repeat(heads: torch.Tensor, times: int) -> torch.Tensor:
-    """[segments, key heads, keys, width] -> [segments, heads, keys, width]: grouped-query attention made plain."""
-    return heads if times == 1 else heads.repeat_interleave(times, dim=1)
+def _joined(pieces: list[torch.Tensor]) -> torch.Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)

@@ -175,7 +175,7 @@ def test_an_ignored_window_is_seen(
     assert off_by(grove, row) > least
     original = attention.schedule_of
     monkeypatch.setattr(
-        attention, "schedule_of", lambda layout, device, window=None: original(layout, device)
+        attention, "schedule_of", lambda layout, device, dtype, window=None: original(layout, device, dtype)
     )
     assert_seen(grove, least=least)
 
