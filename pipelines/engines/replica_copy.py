@@ -54,6 +54,11 @@ class Copy:
         self._moved = time.monotonic()
         self._numbers = itertools.count()
 
+    @property
+    def load(self) -> int | None:
+        """Groups that it owes; None where it takes no more, because it is at its end."""
+        return None if self._over else len(self.owed)
+
     async def begin(self, hello: Hello) -> Abilities:
         """Start its engine. Raises PrefdataError where that fails."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
@@ -68,8 +73,6 @@ class Copy:
 
     async def ask(self, batch: Sequence[Request]) -> list[Reply]:
         """The replies to a group. Raises Ended where the copy ends before."""
-        if self._over:
-            raise Ended
         number = next(self._numbers)
         if not self.owed:
             self._moved = time.monotonic()
@@ -121,17 +124,21 @@ class Copy:
         release(self._guard)
 
     async def _read(self) -> str | None:
-        while (said := await receive(self._reader, SAID)) is not None:
-            self._moved = time.monotonic()
-            if isinstance(said, Broken):
-                # What to do about it is for a run that ends.
-                return said.reason.partition("; ")[0].rstrip(".")
-            if isinstance(said, Answer):
-                self.answered += 1
-                waiting = self.owed.get(said.number)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(said.replies)
-        return None
+        try:
+            while (said := await receive(self._reader, SAID)) is not None:
+                self._moved = time.monotonic()
+                if isinstance(said, Broken):
+                    # What to do about it is for a run that ends.
+                    return said.reason.partition("; ")[0].rstrip(".")
+                if isinstance(said, Answer):
+                    self.answered += 1
+                    waiting = self.owed.get(said.number)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(said.replies)
+            return None
+        finally:
+            # How the process ends is waited for: nothing is to be asked of it meanwhile.
+            self._over = True
 
     def _stalls(self, seconds: float) -> bool:
         return bool(self.owed) and time.monotonic() - self._moved >= seconds

@@ -183,7 +183,8 @@ class ReplicasEngine:
         while True:
             if self._failure is not None:
                 raise self._failure
-            free = [self._copies[number] for number in self._ready if len(self._copies[number].owed) < each]
+            ready = [self._copies[number] for number in self._ready]
+            free = [copy for copy in ready if copy.load is not None and copy.load < each]
             if free:
                 return self._choice(free, batch, each // _EXTRA_SHARE)
             self._changed.clear()
