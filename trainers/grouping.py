@@ -47,14 +47,15 @@ class Groups(Sequence[Tree]):
         self.batch_size, self.max_tokens = config.batch_size, config.max_tokens
         self._measures: list[Measure] = list(measured(single))
         self._members: list[tuple[int, ...]] = []
-        self._known: dict[tuple[int, ...], int] = {}
+        self._known: dict[tuple[int, ...], list[int]] = {}
 
     def order(self, drawn: Sequence[int]) -> list[int]:
         """An epoch's grouped trees from its single ones: a question comes where its first row was drawn."""
         questions: dict[str, list[int]] = {}
         for number in drawn:
             questions.setdefault(self._measures[number].question, []).append(number)
-        return [tree for members in questions.values() for tree in self._grouped(tuple(members))]
+        # Sorted, so that a question whose rows are drawn in another order is the same group again.
+        return [tree for members in questions.values() for tree in self._grouped(tuple(sorted(members)))]
 
     @property
     def measures(self) -> Sequence[Measure]:
@@ -76,8 +77,12 @@ class Groups(Sequence[Tree]):
         return merge([self.single[member] for member in self._members[number - len(self.single)]])
 
     def _grouped(self, members: tuple[int, ...]) -> list[int]:
-        if len(members) == 1:
-            return [members[0]]
+        if members not in self._known:
+            self._known[members] = self._cut(members) if len(members) > 1 else [members[0]]
+        return self._known[members]
+
+    def _cut(self, members: tuple[int, ...]) -> list[int]:
+        """One new tree, or as many as `_fits` makes necessary."""
         found: list[int] = []
         part: list[int] = []
         trees = {number: self.single[number] for number in members}
@@ -95,8 +100,6 @@ class Groups(Sequence[Tree]):
     def _number(self, members: tuple[int, ...], trees: dict[int, Tree]) -> int:
         if len(members) == 1:
             return members[0]
-        if members not in self._known:
-            self._known[members] = len(self._measures)
-            self._members.append(members)
-            self._measures.append(merge([trees[one] for one in members]).measure)
-        return self._known[members]
+        self._members.append(members)
+        self._measures.append(merge([trees[one] for one in members]).measure)
+        return len(self._measures) - 1

@@ -31,6 +31,7 @@ _CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ("good", "loss_sft", "sft"), ("plain", "loss_dpo", "dpo"), ("bad", "loss_bco", "bco"),
     )),
     ("Rewards", (("good", "reward_chosen", "chosen"), ("bad", "reward_rejected", "rejected"))),
+    ("Scores", (("good", "score_chosen", "chosen"), ("bad", "score_rejected", "rejected"))),
     ("Margin", (("plain", "margin", "chosen - rejected"),)),
     ("Share of pairs", (("good", "accuracy", "right"), ("warn", "ties", "ties"))),
     ("Log-probability per token", (("good", "logp_chosen", "chosen"), ("bad", "logp_rejected", "rejected"))),

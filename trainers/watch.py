@@ -79,7 +79,7 @@ def right_at_once(first: Lines, last: Lines, count: int) -> str | None:
 
 def margins_explode(first: Lines, last: Lines, count: int) -> str | None:
     """A mean margin so large that the preference loss is gone."""
-    recent = [line["margin"] for line in last[-5:] if "margin" in line]
+    recent = [line["margin"] for line in last[-5:] if "reward_chosen" in line]  # scores may be any size
     if len(recent) == 5 and sum(recent) / 5 > _SATURATED:
         return (
             f"margins have reached {sum(recent) / 5:.1f}, where the preference loss is next to nothing while the "

@@ -117,6 +117,14 @@ def test_questions_with_too_much_become_several_trees() -> None:
     assert [by_tokens[number].shared_tokens for number in by_tokens.order(range(10))] == [12, 12, 8]
 
 
+def test_an_epoch_in_another_order_makes_the_same_groups() -> None:
+    single = [tree(n % 3, n, 50 + n, n) for n in range(12)]
+    groups = Groups(single, config(Path("m"), Path("d"), batch_size=8, max_tokens=1000))
+    first, size = groups.order(range(12)), len(groups)
+    assert sorted(groups.order([*range(11, -1, -1)])) == sorted(first)
+    assert len(groups) == size == 15
+
+
 def test_other_images_are_another_question(grove: Grove) -> None:
     from dataclasses import replace
 
@@ -129,5 +137,5 @@ def test_a_row_drawn_twice_has_its_pair_twice() -> None:
     single = [tree(0, 1, 2), tree(0, 1, 3)]
     groups = Groups(single, config(Path("m"), Path("d"), batch_size=8, max_tokens=1000))
     (number,) = groups.order([0, 1, 0])
-    assert groups[number].pairs == ((0, 1), (0, 2), (0, 1))
+    assert groups[number].pairs == ((0, 1), (0, 1), (0, 2))
     assert [branch.liked for branch in groups[number].branches] == [3, 0, 0]

@@ -16,7 +16,7 @@ def good(step: int) -> Line:
     return {
         "step": step, "loss": 1.5 - 0.001 * step + wobble, "grad_norm": 1.0, "pairs": 32,
         "accuracy": 0.0 if step == 1 else min(0.97, 0.5 + 0.005 * step), "margin": 0.01 * step + wobble,
-        "logp_chosen": -1.0 + 0.0005 * step + wobble, "logp_end": -0.2 + wobble,
+        "reward_chosen": 0.0, "logp_chosen": -1.0 + 0.0005 * step + wobble, "logp_end": -0.2 + wobble,
     }  # fmt: skip
 
 
