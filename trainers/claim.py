@@ -5,6 +5,7 @@ typed, all but those that change nothing in the result; the same data under anot
 moment, where the opposite mistake costs a model.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _SAME_RESULT: Final = frozenset(
         "on_bad_row",
         "num_workers",
         "report_to",
+        "recipe",
         "eval_data",
         "eval_steps",
     )
@@ -76,6 +78,17 @@ def last_checkpoint(output: Path) -> Path | None:
     """The newest whole checkpoint of an output folder."""
     whole = [path.parent for path in output.glob(f"checkpoint-*/{STATE_FILE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def drop_old_checkpoints(output: Path, keep: int) -> None:
+    """Remove all whole checkpoints but the newest, once a new one is whole: Trainer would do it before."""
+    whole = sorted(
+        (path.parent for path in output.glob(f"checkpoint-*/{STATE_FILE}")),
+        key=lambda path: int(path.name.rpartition("-")[2]),
+    )
+    for folder in whole[:-keep]:
+        (folder / STATE_FILE).unlink()  # first, so that what is left by a kill is not taken for whole
+        shutil.rmtree(folder)
 
 
 def _settings(card: Path) -> dict[str, Any]:

@@ -26,6 +26,10 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     model: Annotated[str, Meta(description="Model folder, hub name owner/name, or `demo`.")]
     data: Annotated[str, Meta(description="One file of rows (sniffed) or a mixture such as meta.json.")]
     output_dir: Annotated[str, Meta(description="Folder for the trained model, its log and its checkpoints.")]
+    recipe: Annotated[
+        str | None,
+        Meta(description="Settings of a published training, below --config and flags; `list` names them."),
+    ] = None
     image_root: Annotated[
         str | None, Meta(description="Folder that image paths are relative to (one-file data).")
     ] = None
@@ -221,6 +225,13 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     resume: Annotated[
         bool, Meta(description="Go on from the last checkpoint in --output-dir, if there is one.")
     ] = False
+    reference: Annotated[
+        Literal["cached", "online", "none"],
+        Meta(
+            description="dpo, mpo: log-probabilities of the model as given, once before training, in every step, "
+            "or taken as 0."
+        ),
+    ] = "cached"
     reference_cache: Annotated[
         str | None,
         Meta(description="Folder for cached reference log-probabilities.  [default: in --output-dir]"),

@@ -21,6 +21,10 @@ def refuse_settings(config: TrainConfig) -> None:
     for flag, value in needs_rank.items():
         if value and not config.lora_rank:
             raise PrefdataError(f"{flag}: is of use with adapters only; add --lora-rank, for example 64.")
+    if config.reference != "cached" and config.stage not in ("dpo", "mpo"):
+        raise PrefdataError(
+            f"--reference {config.reference}: --stage {config.stage} has no reference; leave it out."
+        )
     if config.load_in_4bit and find_spec("bitsandbytes") is None:
         raise PrefdataError(
             "--load-in-4bit: bitsandbytes is not installed; `pip install bitsandbytes`, or leave the flag out."

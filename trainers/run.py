@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -23,6 +23,9 @@ from trainers.config import TrainConfig
 from trainers.families import Opened
 from trainers.settings import DTYPES, compute_dtype, training_arguments
 from trainers.trees import Chosen
+
+if TYPE_CHECKING:
+    from trainers.reference import OnlineReference
 
 
 def run(config: TrainConfig) -> dict[str, Any] | None:
@@ -113,18 +116,19 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
             attention.install(model)
             if not check.sharing_holds(model, head, grown.trees, maker, required=config.require_share):
                 maker, todo = maker.plain(), planned(False)
-                args = training_arguments(
-                    config, output, todo
-                )  # DeepSpeed's settings hold the old number of rows
+                # Anew, for DeepSpeed's settings hold the old number of rows.
+                args = training_arguments(config, output, todo)
         else:
             check.padded_holds(model, head, grown.trees, maker)
-        if config.stage in ("dpo", "mpo"):
+        if config.stage in ("dpo", "mpo") and config.reference != "none":
             cache = Path(config.reference_cache) if config.reference_cache else output
-            needed = Chosen(trees, todo.used)
-            known = reference.reference_logps(model, head, opened, needed, maker, cache)
-            if held is not None:
-                known |= reference.reference_logps(model, head, opened, held.trees, maker, cache)
-    expected = goal.first_loss(todo.steps[0], trees, known)
+            cache = (
+                cache / "four-bit" if config.load_in_4bit else cache
+            )  # rounded weights are another reference
+            asked = [Chosen(trees, todo.used)] if config.reference == "cached" else []
+            for needed in (*asked, *([held.trees] if held else [])):
+                known |= reference.reference_logps(model, head, opened, needed, maker, cache)
+    expected = goal.first_loss(todo.steps[0], trees, known) if config.reference == "cached" else None
     if rank == 0:
         preview.describe(config, grown, trees, todo, maker, expected)
     if config.stage == "reward":
@@ -139,6 +143,11 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         preview.tell_memory(config, model, trees, todo, maker, args.deepspeed)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
     loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, config, model=model, args=args)
+    if config.reference == "online":
+        if config.lora_rank:
+            loop.online = reference.OnlineReference(model, head, adapted=model)
+        else:
+            loop.online = frozen_copy(load(config, opened, dtype, args.device), share=maker.share)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:
@@ -193,6 +202,20 @@ def load(config: TrainConfig, opened: Opened, dtype: torch.dtype, device: torch.
     if silenced:
         say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
     return model
+
+
+def frozen_copy(model: Any, *, share: bool) -> "OnlineReference":
+    """A second model as the reference, cut over processes as the first is."""
+    from trainers import attention, shards
+    from trainers.logprobs import AnswerHead
+    from trainers.reference import OnlineReference
+
+    if share:
+        attention.install(model)
+    frozen = OnlineReference(model, AnswerHead(model))
+    if shards.partitioned():
+        shards.forward_engine(model)  # lives in the model's hooks
+    return frozen
 
 
 def _card(config: TrainConfig, todo: Any, share: bool) -> dict[str, Any]:

@@ -53,7 +53,6 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
         logging_steps=1,
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
-        save_total_limit=config.save_total,
         # Real models have weights that no loss reaches, such as the last norm of a LLaVA's vision tower.
         ddp_find_unused_parameters=True,
         remove_unused_columns=False,

@@ -20,14 +20,14 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
-from trainers.claim import STATE_FILE
+from trainers.claim import STATE_FILE, drop_old_checkpoints
 from trainers.config import TrainConfig
 from trainers.evaluation import Evaluator
 from trainers.logprobs import AnswerHead
 from trainers.objective import Objective
 from trainers.parts import groups
 from trainers.plan import Plan, PlannedRow
-from trainers.reference import Reference
+from trainers.reference import OnlineReference, Reference
 from trainers.rows import RowMaker
 from trainers.steplog import StepLog
 from trainers.trees import Tree
@@ -91,6 +91,7 @@ class ForestTrainer(Trainer):
         self.plan, self.maker, self.head, self.steps = plan, maker, head, steps
         self.fingerprint = plan.fingerprint(trees)
         self.evaluator: Evaluator | None = None
+        self.online: OnlineReference | None = None
         self._found: list[tuple[torch.Tensor, PlannedRow]] = []
         self._rate = 0.0
         self.remove_callback(PrinterCallback)
@@ -127,8 +128,9 @@ class ForestTrainer(Trainer):
     ) -> torch.Tensor:
         """One row's share of the step's loss."""
         row, step, planned = inputs["row"], inputs["step"], inputs["planned"]
+        known = inputs["reference"] if self.online is None else self.online(row)
         values = self.objective.forward(model, self.head, row)
-        share, sums = self.objective.share(values, inputs["reference"], row, step, planned.weight)
+        share, sums = self.objective.share(values, known, row, step, planned.weight)
         # Looked at when the step ends: reading a number now would make a GPU wait for it.
         self._found.append((sums, planned))
         self._rate = self._get_learning_rate()
@@ -184,9 +186,13 @@ class ForestTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        if self.maker.processes > 1:
+            torch.distributed.barrier()  # the others' parts belong to a whole checkpoint
         if self.is_world_process_zero():
-            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            output = Path(str(self.args.output_dir))
+            folder = output / f"checkpoint-{self.state.global_step}"
             write_json(folder / STATE_FILE, {"plan": self.fingerprint, "objective": self.objective.state()})
+            drop_old_checkpoints(output, self.settings.save_total)
 
     def restore(self, state: dict[str, Any], place: Path) -> None:
         """Take over what a checkpoint holds of ours; another plan (the same settings, but other rows) is refused."""

@@ -56,13 +56,15 @@ def config_command(
     section: Literal["Data", "Generate", "Train"],
     examples: str,
     project: bool = False,
+    preset: tuple[str, Callable[[str], str]] | None = None,
     stopped: str | Callable[[C], str] = STARTS_ANEW,
 ) -> Callable[[Callable[[C], int | None]], Command]:
     """Make a command of a function that takes `config` and returns an exit code (None is 0).
 
     The docstring is the help text, `examples` the lines shown under it. With `project`, flags may stand in the
-    project's own file (see `read_project`). `stopped` is the sentence for Ctrl-C, where it depends on the settings made
-    of them.
+    project's own file (see `read_project`). `preset` is a setting whose value names a shipped file of settings, and how
+    the file is found; it comes below all others. `stopped` is the sentence for Ctrl-C, where it depends on the settings
+    made of them.
     """
 
     def decorate(function: Callable[[C], int | None]) -> Command:
@@ -78,6 +80,11 @@ def config_command(
             if file:
                 read = read_config(file, config)
                 values, places = values | read, places | dict.fromkeys(read, file)
+            chosen = (values | flags).get(preset[0]) if preset else None
+            if preset and chosen is not None:
+                shipped = preset[1](chosen)
+                read = read_config(shipped, config)
+                values, places = read | values, dict.fromkeys(read, shipped) | places
             settings = build(config, values | flags, {k: v for k, v in places.items() if k not in flags})
             try:
                 code = function(settings)

@@ -1,4 +1,4 @@
-"""Two processes train what one trains: every way of cutting the model over them, losses and gradient norms alike."""
+"""Two processes train what one trains: every way of cutting the model over them, stopped and gone on with or not."""
 
 import json
 from pathlib import Path
@@ -18,23 +18,61 @@ LORA = {"lora_rank": 4, "gradient_checkpointing": True}
 CASES: dict[str, dict[str, Any]] = {
     "ddp": {"deepspeed": "none", **CUT},
     "zero1-lora": {"deepspeed": "zero1", **CUT, **LORA},
+    "zero1": {"deepspeed": "zero1", **CUT},
     "zero3": {"deepspeed": "zero3", **CUT, **SMALL_CHUNKS},
     "zero3-lora": {"deepspeed": "zero3", **CUT, **LORA},
 }
+FINISHED = ("ddp", "zero1-lora", "zero3", "zero3-lora")
 
 
 @pytest.fixture(scope="module")
-def runs(models: dict[str, Path], pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All cases on two processes, and what they must equal on one: the plain padded path without DeepSpeed."""
+def common(models: dict[str, Path], mixed: Path) -> dict[str, Any]:
+    """What all runs share: rows with and without an image."""
+    return {"model": str(models["llava"]), "data": str(mixed), "max_steps": 3, "save_dtype": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def mixed(pairs: Path) -> Path:
+    """The pairs, every other without its image."""
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    path = pairs.with_name("mixed.jsonl")
+    kept = [row if n % 2 else {k: v for k, v in row.items() if k != "image"} for n, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(common: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All cases on two processes, and what they must equal on one: the plain padded path without DeepSpeed.
+
+    `zero1` is stopped in step 3 and `zero3-killed` killed while it saves step 2; both are then gone on with.
+    """
     folder = tmp_path_factory.mktemp("fleet")
-    common = {"model": str(models["llava"]), "data": str(pairs), "max_steps": 3, "save_dtype": "fp32"}
-    train_together(folder, [common | case | {"output": str(folder / name)} for name, case in CASES.items()])
+
+    def case(name: str, of: str, **more: Any) -> dict[str, Any]:
+        return common | CASES[of] | {"output": str(folder / name)} | more
+
+    first = [case(name, name) for name in FINISHED]
+    broken = case("broken", "zero3", learning_rate=1e30)
+    stopped = case("zero1", "zero1", save_steps=1, stop_at=3)
+    killed = case("zero3-killed", "zero3", save_steps=1, kill_saving=2, save_total=1)
+    done = train_together(folder, [*first, broken, stopped, killed])
+    assert done.returncode != 0
+    assert (folder / "zero3-killed" / "checkpoint-1" / "prefdata.json").is_file(), done.stderr[-4000:]
+    again = train_together(
+        folder,
+        [
+            case("zero1", "zero1", save_steps=1, resume=True),
+            case("zero3-killed", "zero3", save_steps=1, save_total=1, resume=True),
+        ],
+    )
+    assert again.returncode == 0, again.stderr[-4000:]
     train(**common, output=folder / "one", share=False)
     train(**common, output=folder / "one-lora", share=False, lora_rank=4)
     return folder
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*FINISHED, "zero1", "zero3-killed"])
 def test_two_processes_equal_one_in_every_step_and_weight(case: str, runs: Path) -> None:
     one = "one-lora" if "lora" in case else "one"
     assert json.loads((runs / case / "train.json").read_text())["rows_per_step"] > 1
@@ -45,3 +83,20 @@ def test_two_processes_equal_one_in_every_step_and_weight(case: str, runs: Path)
     assert set(before) == set(after)
     # Adam divides by the square root of tiny gradients, which magnifies rounding to a share of the learning rate.
     assert max(float((before[name] - after[name]).abs().max()) for name in before) < 1e-4
+
+
+def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(runs: Path) -> None:
+    for whole, killed in zip(log_of(runs / "zero3"), log_of(runs / "zero3-killed"), strict=True):
+        assert killed["loss"] == pytest.approx(whole["loss"], abs=1e-6)
+        assert killed["delta"] == pytest.approx(whole["delta"], abs=1e-9)
+    left = sorted(path.name for path in (runs / "zero3-killed").glob("checkpoint-*"))
+    assert left == ["checkpoint-3"]
+
+
+def test_a_loss_that_is_no_number_stops_both_processes_with_the_same_rows(runs: Path) -> None:
+    """The row may be on one process only; the other must not be left in a collective."""
+    said = [(runs / "broken" / f"error-{rank}.txt").read_text() for rank in range(2)]
+    assert said[0] == said[1]
+    assert "the loss is not a finite number" in said[0]
+    assert "mixed.jsonl:" in said[0]
+    assert not (runs / "broken" / "model.safetensors").exists()
