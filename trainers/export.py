@@ -31,8 +31,11 @@ def export(model: Any, opened: Opened, folder: Path, dtype: torch.dtype) -> None
 
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
+        held = [name for name, _ in model.named_modules()]
         for settings in model.peft_config.values():
-            settings.modules_to_save = None  # a score head was taken off before and lies in a file of its own
+            # A score head was taken off before and lies in a file of its own; the rest belongs to the adapter.
+            whole = [n for n in settings.modules_to_save or () if any(name.endswith(n) for name in held)]
+            settings.modules_to_save = whole or None
         model.save_pretrained(folder / "adapter")
         model = model.merge_and_unload()
     language = model.config.get_text_config()

@@ -81,6 +81,11 @@ def margins_explode(first: Lines, last: Lines, count: int) -> str | None:
     """A mean margin so large that the preference loss is gone."""
     recent = [line["margin"] for line in last[-5:] if "reward_chosen" in line]  # scores may be any size
     if len(recent) == 5 and sum(recent) / 5 > _SATURATED:
+        if "score_chosen" in last[-1]:
+            return (
+                f"scores of the two sides differ by {sum(recent) / 5:.1f}, where the loss is next to nothing while "
+                "they still grow: lower --learning-rate, keep scores small with --score-penalty, or stop here"
+            )
         return (
             f"margins have reached {sum(recent) / 5:.1f}, where the preference loss is next to nothing while the "
             "policy still moves away from the reference: lower --learning-rate, raise --beta, or stop here"

@@ -182,17 +182,19 @@ def test_folders_that_are_no_reward_model(models: dict[str, Path], tmp_path: Pat
         reward.load(tmp_path)
 
 
-def test_an_adapter_loads_as_any_other(models: dict[str, Path], text_pairs: Path, tmp_path: Path) -> None:
-    """`adapter/` on the given model is the merged model; the head stands in its own file."""
+def test_an_adapter_loads_as_any_other(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
+    """`adapter/` on the given model is the merged model, projector included; the head stands in its own file."""
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForImageTextToText
 
     out = tmp_path / "out"
-    train(model=models["llama"], data=text_pairs, output=out, lora_rank=4, learning_rate=1e-2)
-    base = AutoModelForCausalLM.from_pretrained(models["llama"], dtype=torch.float32)
-    ids = torch.tensor([[5, 6, 7]])
-    plain = base(ids).logits
-    adapted = PeftModel.from_pretrained(base, str(out / "adapter"))(ids).logits
-    merged = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)(ids).logits
-    assert torch.allclose(adapted, merged, atol=1e-5)
-    assert not torch.allclose(plain, merged, atol=1e-3)
+    train(model=models["llava"], data=pairs, output=out, lora_rank=4, lora_projector=True, learning_rate=1e-2)
+    base: Any = AutoModelForImageTextToText.from_pretrained(models["llava"], dtype=torch.float32)
+    given = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    adapted = PeftModel.from_pretrained(base, str(out / "adapter")).merge_and_unload().state_dict()
+    saved: Any = AutoModelForImageTextToText.from_pretrained(out, dtype=torch.float32)
+    for name, tensor in saved.state_dict().items():
+        assert torch.allclose(adapted[name], tensor, atol=1e-6), name
+    changed = {name for name, tensor in adapted.items() if not torch.allclose(tensor, given[name], atol=1e-4)}
+    assert any("projector" in name for name in changed)
+    assert any("q_proj" in name for name in changed)

@@ -32,6 +32,11 @@ CASES: dict[str, tuple[dict[str, Any], str, int]] = {
         4,
     ),
     "margins": ({"margin": lambda s: 0.5 * s}, "margins have reached 10.5", 23),
+    "scores": (
+        {"margin": lambda s: 0.5 * s, "score_chosen": lambda s: 0.3 * s},
+        "scores of the two sides differ by 10.5",
+        23,
+    ),
     "chosen": ({"logp_chosen": lambda s: -1.0 - 0.01 * s}, "the chosen answers have become less likely", 40),
     "end": (
         {"logp_end": lambda s: -0.2 - 0.03 * s},
