@@ -12,6 +12,8 @@ must be a token prefix of the whole; a template or tokenizer for which that fail
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from prefdata.errors import PrefdataError
 from prefdata.records import (
     Conversation,
@@ -25,25 +27,35 @@ from prefdata.records import (
     place_media,
 )
 from trainers.families import Opened
+from trainers.frames import frames_of
 from trainers.pixels import PixelStore
 from trainers.trees import BadRow, Branch, Tree
+
+FRAMES = 8
+"""Frames of a video, unless told otherwise."""
 
 
 class TreeMaker:
     """Makes one tree of one record for one model."""
 
-    def __init__(self, opened: Opened, pixels: PixelStore, needs_pairs: bool, limit: int) -> None:
+    def __init__(
+        self, opened: Opened, pixels: PixelStore, needs_pairs: bool, limit: int, frames: int = FRAMES
+    ) -> None:
         self.opened, self.pixels = opened, pixels
-        self.needs_pairs, self.limit = needs_pairs, limit
+        self.needs_pairs, self.limit, self.frames = needs_pairs, limit, frames
         self.ends_added = 0
         """Answers whose template writes no end-of-turn token, so that one was appended."""
 
     def tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
         """The tree of `record`; raises BadRow with the reason when there is none."""
         prompt, answers = self._turns(record)
-        images = self._images(record, folder, root)
+        media = self._media(record, folder, root)
         everything = place_media((*prompt, *answers[0]), record.media)
         prompt = everything[: len(prompt)]
+        images = tuple(
+            image for turn in prompt for index in turn.media_indexes for image in media[index]
+        )  # in the order in which they are read, whatever the order of the row's list
+        prompt = tuple(_with_frames(turn, media) for turn in prompt)
         if any(turn.media_indexes for turn in everything[len(prompt) :]):
             raise BadRow("has an image inside an answer, which cannot be trained on")
         plain = self._ids(prompt, opens_answer=True)
@@ -87,24 +99,25 @@ class TreeMaker:
             raise BadRow("has no assistant turn, so no supervised token")
         return record.messages[:first], [record.messages[first:]]
 
-    def _images(self, record: Record, folder: Path, root: Path | None) -> tuple[Path | bytes, ...]:
+    def _media(self, record: Record, folder: Path, root: Path | None) -> tuple[tuple[Path | bytes, ...], ...]:
+        """The pictures of each of the record's media: one, or a video's frames."""
         from prefdata import images
 
-        if not record.media:
-            return ()
-        if not self.opened.takes_images:
-            raise BadRow("has an image, but this model reads text only")
-        found: list[Path | bytes] = []
+        if record.media and not self.opened.takes_images:
+            raise BadRow(f"has an {record.media[0].kind}, but this model reads text only")
+        found: list[tuple[Path | bytes, ...]] = []
         for media in record.media:
-            if media.kind != "image":
-                raise BadRow(f"has a {media.kind}, which is not supported")
+            if media.kind == "audio" or (media.kind == "video" and media.data is not None):
+                raise BadRow(f"has {'an audio' if media.kind == 'audio' else 'a video in the row itself'}, "
+                             "which is not supported")  # fmt: skip
             if media.data is not None:
-                found.append(media.data)
-            else:
-                try:
-                    found.append(images.resolve(str(media.uri), root, folder))
-                except (PrefdataError, OSError, ValueError) as error:
-                    raise BadRow(f"image {media.uri}: {str(error).rstrip('.')}") from error
+                found.append((media.data,))
+                continue
+            try:
+                path = images.resolve(str(media.uri), root, folder)
+                found.append((path,) if media.kind == "image" else frames_of(path, self.frames))
+            except (PrefdataError, OSError, ValueError) as error:
+                raise BadRow(f"{media.kind} {media.uri}: {str(error).rstrip('.')}") from error
         return tuple(found)
 
     def _trunk(
@@ -180,6 +193,18 @@ class TreeMaker:
         except jinja2.TemplateError as error:
             raise BadRow(f"is refused by the model's chat template ({error})") from error
         return text
+
+
+def _with_frames(turn: Message, media: tuple[tuple[Path | bytes, ...], ...]) -> Message:
+    """A turn whose place of a video is as many places as it has frames."""
+    if all(len(media[index]) == 1 for index in turn.media_indexes):
+        return turn
+    content = tuple(
+        same
+        for part in turn.content
+        for same in ([part] if isinstance(part, Text) else [part] * len(media[part.index]))
+    )
+    return msgspec.structs.replace(turn, content=content)
 
 
 def as_chat(turn: Message, *, parts: bool) -> dict[str, Any]:

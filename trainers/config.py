@@ -140,6 +140,9 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     max_length: Annotated[
         int, Meta(ge=0, description="Longest prompt + answer in tokens; 0 = the model's limit.")
     ] = 0
+    video_frames: Annotated[
+        int, Meta(ge=1, description="Frames of a video that the model sees, evenly spread over it.")
+    ] = 8
     max_tokens: Annotated[
         int, Meta(ge=1, description="Tokens of one packed row; lower it when memory runs out.")
     ] = 8192

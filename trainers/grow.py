@@ -99,7 +99,7 @@ def _settings(config: TrainConfig) -> list[Any]:
     """Settings that decide which rows become which trees. Data, model and paths count apart."""
     return [
         config.stage == "sft", config.max_length, config.filters, config.max_length_ratio, config.max_chosen_ratio,
-        config.min_length_gap, config.length_unit,
+        config.min_length_gap, config.length_unit, config.video_frames,
     ]  # fmt: skip
 
 

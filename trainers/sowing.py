@@ -82,7 +82,7 @@ def _share(
 ) -> Iterator[Piece]:
     """The pieces first + mine, first + mine + of, ... of the data."""
     limit = config.max_length or opened.max_length
-    maker = TreeMaker(opened, pixels, config.stage != "sft", limit)
+    maker = TreeMaker(opened, pixels, config.stage != "sft", limit, config.video_frames)
     refuse_mute_template(opened)
     sieve = make_sieve(
         config, lambda text: len(opened.tokenizer(text, add_special_tokens=False)["input_ids"])
