@@ -9,7 +9,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Subject:
 
     label: str
     ours: bool
-    reference: str = "online"
+    reference: Literal["online", "cached"] = "online"
     micro: bool = False
     """TRL: gradient accumulation instead of all pairs at once"""
     patched: bool = True
@@ -95,41 +95,13 @@ def _ours(subject: Subject, folder: Path, terms: Terms, output: Path) -> tuple[l
         warmup=0.0, schedule="constant", weight_decay=DECAY, adam_beta2=BETA2, max_grad_norm=CLIP,
         bco_delta="none", deepspeed="none", dtype=terms.dtype, require_share=True, max_tokens=terms.max_tokens,
         gradient_checkpointing=terms.gradient_checkpointing, group_by_question=subject.grouped, num_workers=0,
+        reference=subject.reference,
     )  # fmt: skip
     with environment(config):
         base = memory_now()
-        if subject.reference == "online":
-            _online(config)
         run(config)
     log = (output / "train_log.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in log], base
-
-
-def _online(config: Any) -> None:
-    """Run the reference in every step, from a frozen copy of the model and through the same packed rows, as it has to
-    be run where nothing is cached."""
-    import torch
-
-    from trainers import attention, families
-    from trainers.logprobs import AnswerHead, branch_sums, token_logps
-    from trainers.trainer import ForestTrainer
-
-    opened = families.open_model(config.model)
-    copies: list[tuple[Any, AnswerHead]] = []
-    prepare = ForestTrainer._prepare_inputs
-
-    def prepared(self: ForestTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
-        made = prepare(self, inputs)
-        if not copies:
-            model = families.load_weights(opened, self.maker.dtype).to(self.maker.device)
-            model.requires_grad_(False).eval()
-            attention.install(model)
-            copies.append((model, AnswerHead(model)))
-        with torch.no_grad(), self.maker.autocast():
-            values = branch_sums(token_logps(*copies[0], made["row"]), made["row"])
-        return {**made, "reference": values}
-
-    ForestTrainer._prepare_inputs = prepared  # type: ignore[method-assign]
 
 
 def _theirs(subject: Subject, folder: Path, terms: Terms, output: Path) -> tuple[list[float], int]:
