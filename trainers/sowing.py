@@ -118,7 +118,12 @@ def _made(
     except BadRow as error:
         return Row(source, place, None, str(error))
     if tree.pairs and tree.branch_keys[0] == tree.branch_keys[1]:
-        return Row(source, place, None, "has two equal answers, which say nothing about which is better")
+        return Row(
+            source,
+            place,
+            None,
+            "has two equal answers (token by token), which say nothing about which is better",
+        )
     for image in tree.images:
         if isinstance(image, Path) and str(image) not in piece.images:
             stat = image.stat()

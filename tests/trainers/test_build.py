@@ -104,7 +104,7 @@ THOUGHT = {
             "llama",
             PAIR | {"rejected": "Four"},
             {},
-            "two equal answers, which say nothing about which is better",
+            "two equal answers (token by token), which say nothing",
         ),
         ("llama", PAIR | {"image": "x.png"}, {}, "this model reads text only"),
         ("llama", CALL, {}, "has a tool call or its result, which cannot be trained on yet"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from prefdata.errors import PrefdataError
 from tests.support.forests import config
-from trainers import build, families, grow, sowing
+from trainers import build, families, grow, keys, sowing
 from trainers.pixels import PixelStore
 from trainers.trees import Branch, Tree
 from trainers.treestore import TreeStore, decode, encode, writing
@@ -222,3 +222,14 @@ def test_image_tokens_without_features_are_named(models: dict[str, Path], pairs:
     broken = replace(tree, trunk=(*tree.trunk, grove.opened.image_token_id or 0))
     with pytest.raises(PrefdataError, match=rf"other image features than the rows {tree.place} have"):
         token_logps(grove.model, grove.head, grove.maker.make([broken]))
+
+
+def test_a_processor_is_known_by_its_settings(models: dict[str, Path]) -> None:
+    """The name under which trees and reference log-probabilities are kept."""
+    same, other, text = (families.open_model(str(models[kind])) for kind in ("llava", "llava", "llama"))
+    name = keys.processor_key(same)
+    assert name == keys.processor_key(families.open_model(str(models["llava"]))) != keys.processor_key(text)
+    other.processor.image_processor.image_mean = [0.1, 0.1, 0.1]
+    assert keys.processor_key(other) != name
+    same.tokenizer.add_tokens(["<extra>"])
+    assert keys.processor_key(same) != name
