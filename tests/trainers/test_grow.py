@@ -219,6 +219,7 @@ def test_image_tokens_without_features_are_named(models: dict[str, Path], pairs:
 
     grove = forests.grow(models["llava"], pairs)
     tree = grove.trees[0]
+    grove.maker.pixels.load(tree)  # on a busy machine rows are read in workers, which leave no pixels here
     broken = replace(tree, trunk=(*tree.trunk, grove.opened.image_token_id or 0))
     with pytest.raises(PrefdataError, match=rf"other image features than the rows {tree.place} have"):
         token_logps(grove.model, grove.head, grove.maker.make([broken]))
