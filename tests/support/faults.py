@@ -89,7 +89,7 @@ def replay(
     return Subject(name, folder, (*engine, *paced, *several))
 
 
-def bundled_model(folder: Path, number: int = 240) -> Subject:
+def bundled_model(folder: Path, number: int = 100) -> Subject:
     """The bundled model on the transformers engine, sampling."""
     folder.mkdir(parents=True, exist_ok=True)
     write_lines(folder / "rows.jsonl", rows(number))
