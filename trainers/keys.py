@@ -17,7 +17,7 @@ from prefdata.mixtures import Mixture
 from prefdata.records import content_id
 from trainers.families import Opened
 
-_CODE = ("build.py", "families.py", "filters.py", "pixels.py", "trees.py", "treestore.py")
+_CODE = ("build.py", "families.py", "filters.py", "frames.py", "pixels.py", "trees.py", "treestore.py")
 """Modules of ours that decide what a tree is made of."""
 _READ = 1 << 22
 
@@ -30,7 +30,8 @@ def processor_key(opened: Opened) -> str:
     parts = [vocabulary, tokenizer.special_tokens_map, getattr(processor, "chat_template", None)]
     for name in ("image_processor", "video_processor"):
         part = getattr(processor, name, None)
-        parts.append(part.to_dict() if part is not None else None)
+        # The class as well: transformers has two of each, which resize a little differently and say the same of it.
+        parts.append((type(part).__name__, part.to_dict()) if part is not None else None)
     parts += [sorted(opened.end_ids), opened.image_token_id, opened.max_length, version("transformers")]
     return content_id(str(parts))
 

@@ -120,7 +120,7 @@ def smolvlm(folder: Path) -> Path:
     return save(folder, hf.SmolVLMForConditionalGeneration(config), processor)
 
 
-def qwen2_5_vl(folder: Path) -> Path:
+def qwen2_5_vl(folder: Path, **text: Any) -> Path:
     """Qwen2.5-VL: patches of any number, windows in the vision tower, three kinds of positions."""
     import transformers as hf
 
@@ -130,8 +130,13 @@ def qwen2_5_vl(folder: Path) -> Path:
         out_hidden_size=32, fullatt_block_indexes=[1],
     )  # fmt: skip
     return _qwen(
-        folder, hf.Qwen2_5_VLConfig, hf.Qwen2_5_VLForConditionalGeneration, hf.Qwen2_5_VLProcessor, vision
-    )
+        folder, hf.Qwen2_5_VLConfig, hf.Qwen2_5_VLForConditionalGeneration, hf.Qwen2_5_VLProcessor, vision, **text
+    )  # fmt: skip
+
+
+def qwen2_5_vl_window(folder: Path) -> Path:
+    """Qwen2.5-VL whose second layer has a window of 16 tokens, which image tokens of equal position count into."""
+    return qwen2_5_vl(folder, use_sliding_window=True, sliding_window=16, max_window_layers=1)
 
 
 def qwen3_vl(folder: Path) -> Path:
@@ -146,7 +151,7 @@ def qwen3_vl(folder: Path) -> Path:
     return _qwen(folder, hf.Qwen3VLConfig, hf.Qwen3VLForConditionalGeneration, hf.Qwen3VLProcessor, vision)
 
 
-def _qwen(folder: Path, config: Any, model: Any, processor: Any, vision: Any) -> Path:
+def _qwen(folder: Path, config: Any, model: Any, processor: Any, vision: Any, **more: Any) -> Path:
     import transformers as hf
 
     words = tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -158,7 +163,7 @@ def _qwen(folder: Path, config: Any, model: Any, processor: Any, vision: Any) ->
         )
     }  # fmt: skip
     rope = ROPE | ({"mrope_interleaved": True} if config is hf.Qwen3VLConfig else {})
-    text = config.sub_configs["text_config"](**_text(rope_parameters=rope))
+    text = config.sub_configs["text_config"](**_text(rope_parameters=rope, **more))
     made = model(config(vision_config=vision, text_config=text, **ids))
     pixels = {"patch_size": 4, "temporal_patch_size": 2, "merge_size": 2}
     size = {"shortest_edge": 8 * 8, "longest_edge": 32 * 32}
@@ -197,11 +202,21 @@ def qwen2_window(folder: Path) -> Path:
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "llava-clip": llava_clip, "internvl": internvl, "idefics3": idefics3, "smolvlm": smolvlm,
     "qwen2_5_vl": qwen2_5_vl, "qwen3_vl": qwen3_vl, "gemma3_text": gemma3_text, "qwen2-window": qwen2_window,
+    "qwen2_5_vl-window": qwen2_5_vl_window,
 }  # fmt: skip
 
 TEXT = ("llama", "qwen2", "qwen3", "gemma3_text", "qwen2-window")
 """Kinds of text models, those of `tiny_models` among them."""
-PICTURED = ("llava", "llava-clip", "internvl", "idefics3", "smolvlm", "qwen2_5_vl", "qwen3_vl")
+PICTURED = (
+    "llava",
+    "llava-clip",
+    "internvl",
+    "idefics3",
+    "smolvlm",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen2_5_vl-window",
+)
 """Kinds of models that take images."""
 
 
