@@ -11,6 +11,7 @@ from PIL import Image
 
 from prefdata.errors import PrefdataError
 from tests.support.forests import config
+from tests.support.program import prefdata
 from trainers import build, families, grow, keys, sowing
 from trainers.pixels import PixelStore
 from trainers.trees import Branch, Tree
@@ -234,3 +235,16 @@ def test_a_processor_is_known_by_its_settings(models: dict[str, Path]) -> None:
     assert keys.processor_key(other) != name
     same.tokenizer.add_tokens(["<extra>"])
     assert keys.processor_key(same) != name
+
+
+@pytest.mark.parametrize("name", ["ixc-reward", "lf-sharegpt", "swift", "trl"])
+def test_the_same_pairs_in_another_format_are_the_same_trees(
+    name: str, models: dict[str, Path], pairs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / f"{name}.jsonl"
+    done = prefdata("convert", pairs, other, "--to", name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    root = str(pairs.parent)
+    made = [grown(models["llava"], path, tmp_path, image_root=root).trees for path in (pairs, other)]
+    contents = [[(tree.trunk, tree.branches, tree.pairs) for tree in trees] for trees in made]
+    assert contents[0] == contents[1]
