@@ -130,7 +130,8 @@ def prove_whole(folder: Path, wanted: set[str], model: Any) -> None:
             "and report this with the versions in train.json.",
             exit_code=EXIT_DATA,
         )
-    if model.config.get_text_config().tie_word_embeddings:
+    # Either configuration may say it, and Qwen3-VL's text configuration has no such field.
+    if any(getattr(c, "tie_word_embeddings", False) for c in (model.config, model.config.get_text_config())):
         lost = {name for name in lost if not name.endswith("lm_head.weight")}
     if lost:
         say(f"note: {len(lost)} tensors of the input have no use in this model, such as {sorted(lost)[0]}")

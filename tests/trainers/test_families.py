@@ -1,6 +1,7 @@
 """Every family: a packed row gives the log-probabilities and gradients of plain forwards by the model's own means."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from tests.support.forests import Grove, alone
 from tests.support.tiny_families import PICTURED, TEXT
-from trainers import check, families
+from trainers import check, export, families
 from trainers.logprobs import token_logps
 
 TOLERANCE = 1e-5
@@ -141,3 +142,14 @@ def test_self_check_passes(kind: str, grove_of: Planter) -> None:
     grove = grove_of(kind)
     assert check.sharing_holds(grove.model, grove.head, grove.trees, grove.maker, required=True)
     check.padded_holds(grove.model, grove.head, grove.trees, grove.maker.plain())
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", *PICTURED])
+def test_a_trained_model_is_written_whole(kind: str, grove_of: Planter, tmp_path: Path) -> None:
+    grove = grove_of(kind)
+    grove.head.remove()
+    export.export(grove.model, grove.opened, tmp_path / "out", torch.float32)
+    again = families.load_weights(families.open_model(str(tmp_path / "out")), torch.float32)
+    wanted, found = grove.model.state_dict(), again.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
