@@ -62,7 +62,8 @@ def add_lora(model: Any, config: TrainConfig, whole: Sequence[str] = ()) -> Any:
     # The same first values in every process, however many random numbers were drawn before.
     torch.manual_seed(config.seed)
     try:
-        adapted = get_peft_model(model, settings)
+        # DeepSpeed keeps fp32 copies of what is trained, and under ZeRO-3 wants all weights of one type.
+        adapted = get_peft_model(model, settings, autocast_adapter_dtype=config.deepspeed == "none")
     except ValueError as error:
         raise PrefdataError(
             f"--lora-targets {config.lora_targets}: {' '.join(str(error).split())[:200]}."

@@ -17,7 +17,7 @@ def test_online_equals_cached(
 ) -> None:
     for way in ("cached", "online"):
         train(
-            model=models["llava"], data=pairs, output=tmp_path / way, max_steps=3, max_tokens=150, reference=way,
+            model=models["llava"], data=pairs, output=tmp_path / way, max_steps=2, max_tokens=150, reference=way,
             **more,
         )  # fmt: skip
     for cached, online in zip(log_of(tmp_path / "cached"), log_of(tmp_path / "online"), strict=True):
