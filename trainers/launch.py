@@ -46,6 +46,7 @@ def launch(config: TrainConfig) -> int:
     # A name that is wrong is told before torch is imported or a process started, which takes half a minute.
     path = resolve_model(config.model)
     needs.refuse_settings(config)
+    _refuse_second_launcher(config)
     folder = model_folder(path)
     if folder is not None:
         given.refuse_adapter(config.model, folder)
@@ -70,6 +71,17 @@ def launch(config: TrainConfig) -> int:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own way is not reached
         os._exit(error.exit_code)
     return 0
+
+
+def _refuse_second_launcher(config: TrainConfig) -> None:
+    """`--nproc` under a launcher that starts another number of processes here: it would be ignored."""
+    started = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))
+    ours = _ERROR_FILE in os.environ
+    if "LOCAL_RANK" in os.environ and config.nproc > 1 and not ours and str(config.nproc) != started:
+        raise PrefdataError(
+            f"--nproc {config.nproc}: this process is one of {started} that a launcher has started here; leave --nproc "
+            "out, and give the launcher the number."
+        )
 
 
 def worker() -> None:

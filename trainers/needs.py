@@ -1,29 +1,110 @@
-"""Settings that need another setting, or a package that may not be there.
+"""Settings that do nothing as they stand, that need another one, or a package that may not be there.
 
 Where it stands: `launch.py` asks before torch is imported or a process started, so that a mistake costs no half minute.
+The decision to question: a setting that would be ignored is refused, not warned of. Whoever gives `--lora-alpha`
+without `--lora-rank` believes that adapters are trained, and finds out from a model that took all parameters. A value
+equal to the default is as good as not given.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import msgspec
 
 from prefdata.errors import PrefdataError
-from trainers.config import TrainConfig
+from trainers.config import Stage, TrainConfig
+
+
+class Use(NamedTuple):
+    """Where a setting does anything: in these stages (none named = in all), and only where `met` says so."""
+
+    stages: tuple[Stage, ...] = ()
+    met: Callable[[TrainConfig], bool] = lambda config: True
+    without: str = ""
+    """What it does nothing without, as the error says it."""
+
+
+_PAIRS: tuple[Stage, ...] = ("dpo", "mpo")
+_NEEDS_RANK = "adapters (add --lora-rank, for example 64)"
+
+
+def _adapters(stages: tuple[Stage, ...] = ()) -> Use:
+    return Use(stages, lambda config: config.lora_rank > 0, _NEEDS_RANK)
+
+
+def _trains(part: str, flag: str, own: Callable[[TrainConfig], object], unless: str = "") -> Use:
+    """A rate of a part: frozen by name, or by adapters that are elsewhere, it moves nothing."""
+
+    def met(config: TrainConfig) -> bool:
+        if config.lora_rank:
+            return bool(own(config))
+        return part not in config.freeze or bool(unless and getattr(config, unless))
+
+    return Use(met=met, without=f"a {part} part that is trained (see --freeze and, with --lora-rank, {flag})")
+
+
+_USES = {
+    "beta": Use(_PAIRS),
+    "dpo_loss": Use(_PAIRS),
+    "label_smoothing": Use(_PAIRS),
+    "dpo_weight": Use(("mpo",)),
+    "bco_weight": Use(("mpo",)),
+    "sft_weight": Use(("mpo",)),
+    "bco_delta": Use(
+        ("mpo",),
+        lambda c: c.compat == "none" or (c.compat, c.bco_delta) == ("internvl", "cumulative"),
+        "--compat none, for --compat decides the delta",
+    ),
+    "bco_decay": Use(
+        ("mpo",), lambda c: c.bco_delta == "ema" and c.compat == "none", "--bco-delta ema and --compat none"
+    ),
+    "sft_normalise": Use(("sft", "mpo")),
+    "pooling": Use(("reward",)),
+    "reward_token": Use(("reward",), lambda c: c.pooling == "token", "--pooling token"),
+    "reward_loss": Use(("reward",)),
+    "margin_weight": Use(("reward",)),
+    "centring_weight": Use(("reward",)),
+    "score_penalty": Use(("reward",)),
+    "penalty_weight": Use(("reward",), lambda c: c.score_penalty != "none", "--score-penalty"),
+    "min_length_gap": Use(
+        met=lambda c: bool(c.max_length_ratio or c.max_chosen_ratio),
+        without="--max-length-ratio or --max-chosen-ratio",
+    ),
+    "length_unit": Use(
+        met=lambda c: bool(c.max_length_ratio or c.max_chosen_ratio),
+        without="--max-length-ratio or --max-chosen-ratio",
+    ),
+    "require_share": Use(met=lambda c: c.share, without="sharing, which --no-share switches off"),
+    "lora_alpha": _adapters(),
+    "lora_targets": _adapters(),
+    "lora_dropout": _adapters(),
+    "lora_projector": _adapters(),
+    "lora_vision_rank": _adapters(),
+    "lora_vision_alpha": Use(met=lambda c: c.lora_vision_rank > 0, without="--lora-vision-rank"),
+    "load_in_4bit": _adapters(),
+    "vision_learning_rate": _trains(
+        "vision", "--lora-vision-rank", lambda c: c.lora_vision_rank, "unfreeze_vit_layers"
+    ),
+    "projector_learning_rate": _trains("projector", "--lora-projector", lambda c: c.lora_projector),
+    "reference": Use(_PAIRS),
+    "reference_cache": Use(
+        _PAIRS,
+        lambda c: c.reference == "cached" or (c.reference == "online" and bool(c.eval_data or c.eval_share)),
+        "--reference cached",
+    ),
+}
+"""By the name of the field. What is not here is of use in every run."""
 
 
 def refuse_settings(config: TrainConfig) -> None:
-    """Settings that need another one, or a package that is not there."""
+    """Settings that do nothing, need another one, or a package that is not there."""
     refuse_tracker(config.report_to)
-    needs_rank = {
-        "--lora-vision-rank": config.lora_vision_rank,
-        "--lora-projector": config.lora_projector,
-        "--lora-dropout": config.lora_dropout,
-        "--load-in-4bit": config.load_in_4bit,
-    }
-    for flag, value in needs_rank.items():
-        if value and not config.lora_rank:
-            raise PrefdataError(f"{flag}: is of use with adapters only; add --lora-rank, for example 64.")
-    if config.reference != "cached" and config.stage not in ("dpo", "mpo"):
+    _refuse_idle(config)
+    if config.compat == "internvl" and config.stage != "mpo":
         raise PrefdataError(
-            f"--reference {config.reference}: --stage {config.stage} has no reference; leave it out."
+            f"--compat internvl: is the arithmetic of InternVL's mpo, and this is --stage {config.stage}; use --stage "
+            "mpo, or --compat trl for the mean of micro-batches alone."
         )
     if config.load_in_4bit and find_spec("bitsandbytes") is None:
         raise PrefdataError(
@@ -48,3 +129,32 @@ def refuse_tracker(name: str) -> None:
         raise PrefdataError(
             f"--report-to {name}: this package is not installed; `pip install {name}`, or leave the flag out."
         )
+
+
+def _refuse_idle(config: TrainConfig) -> None:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(TrainConfig)}
+    for name, use in _USES.items():
+        value = getattr(config, name)
+        if value == defaults[name]:
+            continue
+        if use.stages and config.stage not in use.stages:
+            raise PrefdataError(
+                f"{_given(name, value)}: does nothing with --stage {config.stage}, only with "
+                f"{' or '.join(use.stages)}; {_remedy(defaults[name])}."
+            )
+        if not use.met(config):
+            raise PrefdataError(
+                f"{_given(name, value)}: does nothing without {use.without}; {_remedy(defaults[name])}."
+            )
+
+
+def _given(name: str, value: Any) -> str:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return flag
+    return f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {value}"
+
+
+def _remedy(default: Any) -> str:
+    """A recipe or a file may have set it, so that leaving the flag out would not do."""
+    return "leave it out" if default is None or isinstance(default, bool) else f"leave it at {default}"

@@ -30,3 +30,14 @@ def test_wrong_names_are_told_before_anything_starts(
         launch.launch(config(Path("demo"), Path("nowhere.jsonl")))
     with pytest.raises(PrefdataError, match="nobody: no such model folder"):
         launch.launch(config(Path("nobody"), text_pairs))
+
+
+def test_a_number_of_processes_that_a_launcher_decides(
+    monkeypatch: pytest.MonkeyPatch, text_pairs: Path
+) -> None:
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        PrefdataError, match="--nproc 4: this process is one of 2 that a launcher has started"
+    ):
+        launch.launch(config(Path("demo"), text_pairs, nproc=4))

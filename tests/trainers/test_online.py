@@ -36,5 +36,5 @@ def test_without_a_reference_rewards_are_log_probabilities(
 
 
 def test_a_stage_without_reference_takes_no_flag() -> None:
-    with pytest.raises(PrefdataError, match="--reference online: --stage sft has no reference"):
+    with pytest.raises(PrefdataError, match="--reference online: does nothing with --stage sft"):
         needs.refuse_settings(config(Path("m"), Path("d"), stage="sft", reference="online"))
