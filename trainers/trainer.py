@@ -20,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import write_json
 from prefdata.progress import say
+from trainers.checkpoints import load_weights, save_weights
 from trainers.claim import STATE_FILE, drop_old_checkpoints
 from trainers.config import TrainConfig
 from trainers.evaluation import Evaluator
@@ -193,6 +194,12 @@ class ForestTrainer(Trainer):
             folder = output / f"checkpoint-{self.state.global_step}"
             write_json(folder / STATE_FILE, {"plan": self.fingerprint, "objective": self.objective.state()})
             drop_old_checkpoints(output, self.settings.save_total)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        save_weights(self.model, Path(str(output_dir)), state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(model or self.model, Path(resume_from_checkpoint))
 
     def restore(self, state: dict[str, Any], place: Path) -> None:
         """Take over what a checkpoint holds of ours; another plan (the same settings, but other rows) is refused."""

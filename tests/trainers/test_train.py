@@ -138,13 +138,25 @@ def test_lora(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
     assert all("language_model" in name and "proj" in name for name in changed)
 
 
-@pytest.mark.parametrize("deepspeed", ["none", "zero1"])
+ADAPTERS = {"lora_rank": 4, "lora_projector": True, "learning_rate": 1e-2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "deepspeed", "more"),
+    [
+        ("llama", "none", {}),
+        ("llama", "zero1", {}),
+        ("llava", "none", {}),
+        ("llava", "none", ADAPTERS),
+    ],
+)
 def test_resume_equals_an_uninterrupted_run(
-    deepspeed: str, models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    kind: str, deepspeed: str, more: dict[str, Any], models: dict[str, Path], pairs: Path, text_pairs: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     common: dict[str, Any] = {
-        "model": models["llama"], "data": text_pairs, "max_steps": 5, "save_steps": 2, "deepspeed": deepspeed,
-        "save_dtype": "fp32",
+        "model": models[kind], "data": text_pairs if kind == "llama" else pairs, "max_steps": 5, "save_steps": 2,
+        "deepspeed": deepspeed, "save_dtype": "fp32", **more,
     }  # fmt: skip
     train(output=tmp_path / "whole", **common)
     from trainers.trainer import ForestTrainer
@@ -170,7 +182,7 @@ def test_resume_equals_an_uninterrupted_run(
         assert whole["delta"] == pytest.approx(cut["delta"], abs=1e-9)
     after, again = tensors(tmp_path / "whole"), tensors(tmp_path / "cut")
     assert all(torch.allclose(after[name], again[name], atol=1e-6) for name in after)
-    if deepspeed == "none":
+    if kind == "llama" and deepspeed == "none":
         with pytest.raises(PrefdataError, match="checkpoint-5 of an earlier run"):
             train(output=tmp_path / "cut", **common)
         said = r"--seed 0 \(now 1\), --learning-rate 0.001 \(now 0.1\)"
