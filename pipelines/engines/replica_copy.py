@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from pipelines.engines.base import Abilities, Reply, Request
 from pipelines.engines.orphans import end_session, guard_session, release
-from pipelines.engines.replica_wire import SAID, Answer, Ask, Broken, Hello, Ready, packed, receive, send
+from pipelines.engines.replica_wire import SAID, Answer, Ask, Broken, Hello, Ready, packed, put, receive
 from prefdata.errors import PrefdataError
 
 # For a process that has closed its connection to end.
@@ -62,8 +62,7 @@ class Copy:
     async def begin(self, hello: Hello) -> Abilities:
         """Start its engine. Raises PrefdataError where that fails."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
-        with suppress(ConnectionError):
-            await send(self._writer, hello)
+        put(self._writer, hello)
         said = await receive(self._reader, SAID)
         if isinstance(said, Ready):
             return said.abilities
@@ -78,8 +77,8 @@ class Copy:
             self._moved = time.monotonic()
         self.owed[number] = asyncio.get_running_loop().create_future()
         try:
-            with suppress(ConnectionError):
-                await send(self._writer, Ask(number=number, batch=packed(batch)))
+            # Not waited for until it is sent: a copy that hangs takes nothing, and its end is told by the answer alone.
+            put(self._writer, Ask(number=number, batch=packed(batch)))
             return await self.owed[number]
         finally:
             del self.owed[number]
@@ -112,8 +111,11 @@ class Copy:
         """Let it close its engine for `patience` seconds, then kill what is left of it."""
         self._over = True
         if hasattr(self, "_writer"):
-            self._writer.close()
-        self._socket.close()
+            # Not `close`, which would wait until what is left is taken: by a copy that hangs, never. Nor the socket:
+            # the loop would go on to watch its number, which the next connection gets.
+            self._writer.transport.abort()
+        else:
+            self._socket.close()
         await asyncio.to_thread(self._wait, patience)
 
     def _wait(self, patience: float) -> None:

@@ -111,6 +111,11 @@ async def receive(stream: asyncio.StreamReader, decoder: "msgspec.msgpack.Decode
 
 async def send(stream: asyncio.StreamWriter, message: msgspec.Struct) -> None:
     """Send a message whole. Raises ConnectionError where nobody reads any more."""
+    put(stream, message)
+    await stream.drain()
+
+
+def put(stream: asyncio.StreamWriter, message: msgspec.Struct) -> None:
+    """Give a message to the connection, which sends it when the other side takes it."""
     data = msgspec.msgpack.encode(message)
     stream.write(len(data).to_bytes(_LENGTH_BYTES, "little") + data)
-    await stream.drain()

@@ -1,0 +1,66 @@
+"""Copies that hang, die strangely or cannot be started again, seen from the process that runs them."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.cli.options import EngineOptions
+from pipelines.engines import make_engine
+from pipelines.engines.base import Reply, Request
+from pipelines.feed import feed
+from prefdata.records import Message, Text
+from tests.support.program import write_lines
+
+# In all more than a socket takes at once.
+PROMPT = "What is it? " * 2000
+ROWS = 160
+
+
+def copies() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if "pipelines.engines.replica" in child.cmdline()]
+
+
+def answered(
+    folder: Path, disturb: Callable[[list[psutil.Process]], object], rows: int = ROWS
+) -> list[Reply]:
+    """The replies of two copies to `rows` large requests; the copies are disturbed when they have started."""
+    write_lines(folder / "answers.jsonl", [{"texts": [" goes on."]}])
+    options = EngineOptions(
+        checkpoint=str(folder / "answers.jsonl"), engine="replay", dp=2, batch_size=64, stall_timeout=1
+    )
+    requests = [
+        Request(id=str(number), messages=(Message("user", (Text(PROMPT),)),), seed=0)
+        for number in range(rows)
+    ]
+    replies: dict[str, Reply] = {}
+
+    def handle(request: Request, reply: Reply) -> None:
+        replies[request.key] = reply
+
+    async def work() -> None:
+        engine = make_engine(options)
+        try:
+            await engine.start()
+            disturb(copies())
+            async with asyncio.timeout(30):
+                await feed(engine, requests, lambda key: key not in replies, handle)
+        finally:
+            await engine.close()
+
+    asyncio.run(work())
+    assert copies() == []
+    return [replies[request.key] for request in requests]
+
+
+def test_copies_that_hang_with_more_to_read_than_their_sockets_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "prefdata")
+    found = answered(tmp_path, lambda started: [one.suspend() for one in started])
+    assert {reply.error for reply in found} == {None}
+    assert caplog.text.count("ended (no answer for 1 s); it is started again") == 2
+    assert "never retrieved" not in caplog.text
