@@ -1,7 +1,7 @@
 """Filters that leave rows out of training on purpose: named, off unless asked for, every row counted and named.
 
-Where they stand: `build.py` asks a `Sieve` about each record before its tree is made, so that a mixture's counts are of
-what is left. The decision to question: what looks too long or unbroken is judged by the writing it is in. The reward
+Where they stand: `sowing.py` asks a `Sieve` about each record before its tree is made, so that a mixture's counts are
+of what is left. The decision to question: what looks too long or unbroken is judged by the writing it is in. The reward
 loader of InternLM-XComposer deletes every answer of more than 500 characters that holds an unbroken run of more than
 100: a rule that takes long Chinese, Japanese and Thai answers, long links and rules of tables with it. `unbroken-run`
 lets those pass; `ixc-quality` is the original rule to the letter, for who wants its data.
@@ -99,11 +99,13 @@ class Sieve:
     unit: LengthUnit = "auto"
     tokens: Count | None = None
     """Counts tokens of a text; needed where the unit is tokens."""
+    chosen_only: bool = False
+    """Whether the rejected side is not trained on, so that it is not asked about either."""
     counts: Counter[str] = field(default_factory=Counter)
 
     def reason(self, record: Record) -> str | None:
         """Why this record is left out, counted under the filter's name; None = it is kept."""
-        sides = last_messages(record)
+        sides = last_messages(record)[: 1 if self.chosen_only else None]
         for name in self.names:
             for side, text in sides:
                 if said := FILTERS[name](text):
@@ -136,6 +138,11 @@ def make_sieve(config: TrainConfig, tokens: Count) -> Sieve:
             raise PrefdataError(
                 f"--{name.replace('_', '-')} {ratio:g}: a ratio of lengths is 1 or more; 0 takes every length."
             )
+        if ratio and config.stage == "sft":
+            raise PrefdataError(
+                f"--{name.replace('_', '-')} {ratio:g}: compares two answers, and --stage sft trains on the chosen one "
+                "alone; leave it at 0."
+            )
     if config.min_length_gap and not (config.max_length_ratio or config.max_chosen_ratio):
         raise PrefdataError(
             "--min-length-gap does nothing without --max-length-ratio or --max-chosen-ratio; give one of them."
@@ -147,6 +154,7 @@ def make_sieve(config: TrainConfig, tokens: Count) -> Sieve:
         min_gap=config.min_length_gap,
         unit=config.length_unit,
         tokens=tokens,
+        chosen_only=config.stage == "sft",
     )
 
 

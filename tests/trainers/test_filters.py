@@ -1,10 +1,13 @@
 """Filters: what each leaves out, and what must survive it."""
 
+from pathlib import Path
+
 import pytest
 
 from prefdata.errors import PrefdataError
 from prefdata.records import PreferencePair, message
-from trainers.filters import FILTERS, Sieve, measured, parse_filters
+from tests.support.forests import config
+from trainers.filters import FILTERS, Sieve, make_sieve, measured, parse_filters
 
 CHINESE = "这张图片显示了一个三角形,我们可以用勾股定理来计算它的斜边。" * 20
 THAI = "ภาพนี้แสดงรูปสามเหลี่ยมมุมฉาก" * 30
@@ -59,6 +62,12 @@ def test_either_side_leaves_the_pair_out(name: str, bad: str, good: str) -> None
     assert str(sieve.reason(pair(bad, good))).startswith(f"filter {name}: chosen ")
     assert str(sieve.reason(pair(good, bad))).startswith(f"filter {name}: rejected ")
     assert sieve.counts == {name: 2}
+
+
+def test_sft_asks_about_the_side_it_trains_on() -> None:
+    sieve = make_sieve(config(Path("m"), Path("d"), stage="sft", filters="empty-answer"), len)
+    assert sieve.reason(pair("4", " ")) is None
+    assert sieve.reason(pair(" ", "4")) is not None
 
 
 def test_the_last_message_is_looked_at() -> None:
