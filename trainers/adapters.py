@@ -24,36 +24,16 @@ def add_lora(model: Any, config: TrainConfig, whole: Sequence[str] = ()) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    targets = [name.strip() for name in config.lora_targets.split(",")]
-    if config.lora_targets == "all-linear":
-        targets = _linear(model, model.get_decoder())
-    head = next(name for name, module in model.named_modules() if module is model.get_output_embeddings())
-    if any(head == target or head.endswith(f".{target}") for target in targets):
-        raise PrefdataError(
-            f"--lora-targets {config.lora_targets}: `{head}` is the output layer, on which adapters cannot be trained; "
-            "leave it out."
-        )
-    ranks, scales = {}, {}
-    if config.lora_vision_rank:
-        tower = model.get_encoder(modality="image")
-        seen = _linear(model, tower) if tower is not model else []
-        if not seen:
-            raise PrefdataError(
-                f"--lora-vision-rank {config.lora_vision_rank}: this model has no vision tower; leave it out."
-            )
-        targets += seen
-        ranks = dict.fromkeys(seen, config.lora_vision_rank)
-        scales = dict.fromkeys(seen, config.lora_vision_alpha or 2 * config.lora_vision_rank)
+    targets, seen = places(model, config)
+    ranks = dict.fromkeys(seen, config.lora_vision_rank)
+    scales = dict.fromkeys(seen, config.lora_vision_alpha or 2 * config.lora_vision_rank)
     if config.lora_projector:
-        projectors = parts.projectors(model)
-        if not projectors:
-            raise PrefdataError("--lora-projector: this model has no projector; leave it out.")
-        whole = [*whole, *projectors]
+        whole = [*whole, *parts.projectors(model)]
     settings = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or 2 * config.lora_rank,
         lora_dropout=config.lora_dropout,
-        target_modules=targets,
+        target_modules=[*targets, *seen],
         rank_pattern=ranks,
         alpha_pattern=scales,
         modules_to_save=list(whole) or None,
@@ -70,6 +50,47 @@ def add_lora(model: Any, config: TrainConfig, whole: Sequence[str] = ()) -> Any:
         ) from error
     shards.mend_copies(adapted)
     return adapted
+
+
+def places(model: Any, config: TrainConfig) -> tuple[list[str], list[str]]:
+    """Names of the layers with adapters, by --lora-targets and in the vision tower; refuses what the model lacks.
+
+    model: with or without its weights. A name such as `q_proj` means the language model's layers, though a vision tower
+    may have layers of the same name; a name that only other parts have means those.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    adaptable = (torch.nn.Linear, torch.nn.Embedding, torch.nn.modules.conv._ConvNd, Conv1D)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, adaptable)}
+    language = {id(module) for module in model.get_decoder().modules()}
+    head = next(name for name, module in model.named_modules() if module is model.get_output_embeddings())
+    targets = _linear(model, model.get_decoder()) if config.lora_targets == "all-linear" else []
+    for wanted in [] if targets else config.lora_targets.split(","):
+        target = wanted.strip()
+        found = [name for name in layers if name == target or name.endswith(f".{target}")]
+        if head in found:
+            raise PrefdataError(
+                f"--lora-targets {config.lora_targets}: `{head}` is the output layer, on which adapters cannot be "
+                "trained; leave it out."
+            )
+        if not found:
+            known = sorted({name.rpartition(".")[2] for name in _linear(model, model.get_decoder())})
+            raise PrefdataError(
+                f"--lora-targets {config.lora_targets}: no layer is called `{target}`; the language model has "
+                f"{', '.join(known)}."
+            )
+        targets += [name for name in found if id(layers[name]) in language] or found
+    seen: list[str] = []
+    if config.lora_vision_rank:
+        tower = model.get_encoder(modality="image")
+        seen = _linear(model, tower) if tower is not model else []
+        if not seen:
+            raise PrefdataError(
+                f"--lora-vision-rank {config.lora_vision_rank}: this model has no vision tower; leave it out."
+            )
+    if config.lora_projector and not parts.projectors(model):
+        raise PrefdataError("--lora-projector: this model has no projector; leave it out.")
+    return targets, seen
 
 
 def _linear(model: Any, part: torch.nn.Module) -> list[str]:

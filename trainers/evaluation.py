@@ -66,13 +66,7 @@ class Held:
 def hold_out(config: TrainConfig, grown: Grown, opened: Opened, store: PixelStore) -> Held | None:
     """The pairs to evaluate on: from --eval-data, or taken out of `grown` by --eval-share; None without either."""
     if not config.eval_data and not config.eval_share:
-        if config.eval_steps:
-            raise PrefdataError(f"--eval-steps {config.eval_steps} needs --eval-data or --eval-share.")
         return None
-    if config.stage == "sft":
-        raise PrefdataError("--stage sft prefers no answer, so nothing can be evaluated; leave --eval-* out.")
-    if config.eval_data and config.eval_share:
-        raise PrefdataError("--eval-data and --eval-share both name held-out pairs; give one of them.")
     if config.eval_share:
         held = Held(config.data, _split(config, grown))
         say(f"held out: {len(held.trees)} rows of {config.data} ({config.eval_share:g} of its questions)")

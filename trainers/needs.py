@@ -6,14 +6,20 @@ without `--lora-rank` believes that adapters are trained, and finds out from a m
 equal to the default is as good as not given.
 """
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 from prefdata.errors import PrefdataError
+from trainers import zerofile
 from trainers.config import Stage, TrainConfig
+from trainers.filters import make_sieve
+
+Part = Literal["vision", "projector", "language"]
+"""The parts of a model; `parts.py` finds them in one."""
 
 
 class Use(NamedTuple):
@@ -67,10 +73,6 @@ _USES = {
     "centring_weight": Use(("reward",)),
     "score_penalty": Use(("reward",)),
     "penalty_weight": Use(("reward",), lambda c: c.score_penalty != "none", "--score-penalty"),
-    "min_length_gap": Use(
-        met=lambda c: bool(c.max_length_ratio or c.max_chosen_ratio),
-        without="--max-length-ratio or --max-chosen-ratio",
-    ),
     "length_unit": Use(
         met=lambda c: bool(c.max_length_ratio or c.max_chosen_ratio),
         without="--max-length-ratio or --max-chosen-ratio",
@@ -101,6 +103,11 @@ def refuse_settings(config: TrainConfig) -> None:
     """Settings that do nothing, need another one, or a package that is not there."""
     refuse_tracker(config.report_to)
     _refuse_idle(config)
+    _refuse_parts(config)
+    _refuse_evaluation(config)
+    make_sieve(config, len)
+    refuse_division(config.batch_size, int(os.environ.get("WORLD_SIZE", config.nproc)))
+    cut = zerofile.stage(config.deepspeed)
     if config.compat == "internvl" and config.stage != "mpo":
         raise PrefdataError(
             f"--compat internvl: is the arithmetic of InternVL's mpo, and this is --stage {config.stage}; use --stage "
@@ -110,7 +117,7 @@ def refuse_settings(config: TrainConfig) -> None:
         raise PrefdataError(
             "--load-in-4bit: bitsandbytes is not installed; `pip install bitsandbytes`, or leave the flag out."
         )
-    if config.load_in_4bit and config.deepspeed not in ("none", "zero1", "zero2"):
+    if config.load_in_4bit and cut > 2:
         raise PrefdataError(
             f"--load-in-4bit: four-bit weights cannot be cut over processes by --deepspeed {config.deepspeed}; "
             "use zero2, zero1 or none."
@@ -129,6 +136,50 @@ def refuse_tracker(name: str) -> None:
         raise PrefdataError(
             f"--report-to {name}: this package is not installed; `pip install {name}`, or leave the flag out."
         )
+
+
+def refuse_division(batch_size: int, processes: int) -> None:
+    """A step that cannot be dealt to all processes alike."""
+    if batch_size % processes:
+        raise PrefdataError(
+            f"--batch-size {batch_size} cannot be divided over {processes} processes; choose a multiple of {processes}."
+        )
+
+
+def named_parts(value: str, flag: str) -> list[Part]:
+    """The parts in a list such as `vision,projector`."""
+    found = value.replace(",", " ").split()
+    for name in found:
+        if name not in get_args(Part):
+            raise PrefdataError(f"{flag} {value}: `{name}` is none of {', '.join(get_args(Part))}.")
+    return [part for part in get_args(Part) if part in found]
+
+
+def _refuse_parts(config: TrainConfig) -> None:
+    frozen = named_parts(config.freeze, "--freeze")
+    layers = config.unfreeze_vit_layers
+    if config.lora_rank and (frozen or layers):
+        given = [f"--freeze {config.freeze}"] * bool(frozen) + [f"--unfreeze-vit-layers {layers}"] * bool(
+            layers
+        )
+        raise PrefdataError(
+            f"{' '.join(given)}: with --lora-rank everything but the adapters is frozen; leave it out, and train the "
+            "tower with --lora-vision-rank."
+        )
+    if layers and "vision" not in frozen:
+        raise PrefdataError(
+            f"--unfreeze-vit-layers {layers}: the whole tower is trained; add --freeze vision."
+        )
+
+
+def _refuse_evaluation(config: TrainConfig) -> None:
+    held = config.eval_data or config.eval_share
+    if config.eval_steps and not held:
+        raise PrefdataError(f"--eval-steps {config.eval_steps} needs --eval-data or --eval-share.")
+    if held and config.stage == "sft":
+        raise PrefdataError("--stage sft prefers no answer, so nothing can be evaluated; leave --eval-* out.")
+    if config.eval_data and config.eval_share:
+        raise PrefdataError("--eval-data and --eval-share both name held-out pairs; give one of them.")
 
 
 def _refuse_idle(config: TrainConfig) -> None:

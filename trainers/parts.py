@@ -7,14 +7,13 @@ every recipe.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
 from prefdata.errors import PrefdataError
 from trainers.config import TrainConfig
-
-Part = Literal["vision", "projector", "language"]
+from trainers.needs import Part, named_parts
 
 
 def parts(model: Any) -> dict[str, Part]:
@@ -33,15 +32,6 @@ def parts(model: Any) -> dict[str, Part]:
     return {name: part(name) for name, _ in model.named_parameters()}
 
 
-def named_parts(value: str, flag: str) -> list[Part]:
-    """The parts in a list such as `vision,projector`."""
-    found = value.replace(",", " ").split()
-    for name in found:
-        if name not in get_args(Part):
-            raise PrefdataError(f"{flag} {value}: `{name}` is none of {', '.join(get_args(Part))}.")
-    return [part for part in get_args(Part) if part in found]
-
-
 def freeze(model: Any, config: TrainConfig, kept: Sequence[str] = ()) -> None:
     """Take the named parts out of training, but for the last layers of the tower that are to be trained.
 
@@ -49,14 +39,6 @@ def freeze(model: Any, config: TrainConfig, kept: Sequence[str] = ()) -> None:
     """
     frozen = named_parts(config.freeze, "--freeze")
     layers = _last_layers(model, config) if config.unfreeze_vit_layers else ()
-    if config.unfreeze_vit_layers and "vision" not in frozen:
-        raise PrefdataError(
-            f"--unfreeze-vit-layers {config.unfreeze_vit_layers}: the whole tower is trained; add --freeze vision."
-        )
-    if config.lora_rank and frozen:
-        raise PrefdataError(
-            f"--freeze {config.freeze}: with --lora-rank everything but the adapters is frozen; leave it out."
-        )
     found = parts(model)
     for part in frozen:
         if part not in found.values():
@@ -66,8 +48,23 @@ def freeze(model: Any, config: TrainConfig, kept: Sequence[str] = ()) -> None:
             parameter.requires_grad_(False)
     for layer in layers:
         layer.requires_grad_(True)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not kept and not any(parameter.requires_grad for parameter in model.parameters()):
         raise PrefdataError(f"--freeze {config.freeze}: nothing is left to train; freeze less.")
+
+
+def refuse_names(model: Any, config: TrainConfig, kept: Sequence[str] = ()) -> None:
+    """Parts and layers that are named in the settings and not in the model, which may be without its weights."""
+    freeze(model, config, kept)
+    found = set(parts(model).values())
+    rates: dict[Part, float] = {
+        "vision": config.vision_learning_rate,
+        "projector": config.projector_learning_rate,
+    }
+    for part, rate in rates.items():
+        if rate and part not in found:
+            raise PrefdataError(
+                f"--{part}-learning-rate {rate:g}: {type(model).__name__} has no {part} part; leave it out."
+            )
 
 
 def _last_layers(model: Any, config: TrainConfig) -> Sequence[torch.nn.Module]:

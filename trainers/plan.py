@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from prefdata.errors import PrefdataError
 from prefdata.records import content_id
+from trainers.needs import refuse_division
 from trainers.trees import Measure, Tree, measured
 
 
@@ -93,10 +93,7 @@ def make_plan(
     order: the tree numbers of an epoch in training order; a tree may be there twice. `batch_size` counts pairs (or
     conversations): a step takes whole trees up to it, so with grouped trees it may hold a few less.
     """
-    if batch_size % processes:
-        raise PrefdataError(
-            f"--batch-size {batch_size} cannot be divided over {processes} processes; choose a multiple of {processes}."
-        )
+    refuse_division(batch_size, processes)
     members: list[list[int]] = []
     epoch = 0
     while len(members) < max_steps if max_steps else epoch < epochs:

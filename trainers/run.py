@@ -68,6 +68,7 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         if config.stage == "reward"
         else None
     )
+    refuse_names(config, opened)
     grown = grow.grow(config, opened, store)
     if rank == 0:
         grown.write_left_out(output)
@@ -184,6 +185,22 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
         "model": str(output), "steps": len(todo.steps), "first_loss": log.first_loss,
         "final_loss": log.last_loss, "seconds": seconds,
     }  # fmt: skip
+
+
+def refuse_names(config: TrainConfig, opened: Opened) -> None:
+    """Parts, layers and lengths that the model does not have, before any row is read: of a model without weights."""
+    from trainers import adapters, families, parts
+
+    if config.max_length > opened.max_length:
+        say(
+            f"warning: --max-length {config.max_length}: {opened.name} is made for {opened.max_length} tokens; longer "
+            "rows are trained on as they are, at positions that it has not learned"
+        )
+    with torch.device("meta"):
+        empty = families.empty(opened)
+    parts.refuse_names(empty, config, ("score",) if config.stage == "reward" else ())
+    if config.lora_rank:
+        adapters.places(empty, config)
 
 
 def load(config: TrainConfig, opened: Opened, dtype: torch.dtype, device: torch.device) -> Any:

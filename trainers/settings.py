@@ -5,14 +5,13 @@ no optimizer block. Trainer builds the optimiser from our flags; a second descri
 """
 
 import math
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 
-from prefdata.errors import PrefdataError
+from prefdata.progress import say
+from trainers import zerofile
 from trainers.config import TrainConfig
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -78,31 +77,13 @@ def loading_processes(config: TrainConfig) -> int:
 
 def deepspeed_config(name: str) -> dict[str, Any] | None:
     """The DeepSpeed settings behind a name in `zero/`, or in a file of the user's."""
-    if name == "none":
+    settings, decided = zerofile.read(name)
+    if settings is None:
         return None
-    shipped = files("trainers") / "zero" / f"{name}.json"
-    text = shipped.read_bytes() if shipped.is_file() else _read_user_file(name)
-    try:
-        settings: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise PrefdataError(f"--deepspeed {name}: not a JSON object ({error}).") from error
-    if "optimizer" in settings or "scheduler" in settings:
-        block = "optimizer" if "optimizer" in settings else "scheduler"
-        raise PrefdataError(
-            f"--deepspeed {name}: has its own `{block}`, which flags such as --learning-rate decide; remove that block."
-        )
+    if decided:
+        say(f"--deepspeed {name}: flags decide {', '.join(decided)}; the file's values are not used")
     import deepspeed
 
     # The shared-memory collective is compiled at start; gloo does the same without a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return settings
-
-
-def _read_user_file(name: str) -> bytes:
-    path = Path(name)
-    if not path.is_file():
-        raise PrefdataError(
-            f"--deepspeed {name}: neither none, zero1, zero2, zero3, zero3-offload nor a file; name one of these, or "
-            "a DeepSpeed JSON file."
-        )
-    return path.read_bytes()

@@ -169,9 +169,6 @@ def test_questions_on_both_sides_are_told(
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"eval_steps": 5}, "--eval-steps 5 needs --eval-data or --eval-share"),
-        ({"eval_share": 0.1, "stage": "sft"}, "--stage sft prefers no answer"),
-        ({"eval_share": 0.1, "eval_data": "x"}, "both name held-out pairs"),
         ({"eval_share": 0.99}, r"--eval-share 0\.99 of 10 questions leaves nothing"),
         ({"max_length_ratio": 0.5}, r"--max-length-ratio 0\.5: a ratio of lengths is 1 or more"),
         ({"min_length_gap": 3}, "--min-length-gap does nothing without"),

@@ -1,4 +1,4 @@
-"""Settings that would be ignored are refused, each in one sentence with its remedy."""
+"""Settings that would be ignored or cannot be meant are refused, each in one sentence with its remedy."""
 
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,20 @@ from trainers import needs
         ({"lora_rank": 4, "vision_learning_rate": 1e-3}, "with --lora-rank, --lora-vision-rank"),
         ({"freeze": "vision", "vision_learning_rate": 1e-3}, "without a vision part that is trained"),
         ({"length_unit": "words"}, "--length-unit words: does nothing without --max-length-ratio"),
+        ({"freeze": "nose"}, "`nose` is none of vision, projector, language"),
+        ({"unfreeze_vit_layers": 1}, "the whole tower is trained; add --freeze vision"),
+        ({"freeze": "vision", "lora_rank": 4}, "--freeze vision: with --lora-rank everything but the"),
+        ({"lora_rank": 4, "unfreeze_vit_layers": 4}, "--unfreeze-vit-layers 4: with --lora-rank everything but"),
+        ({"eval_steps": 5}, "--eval-steps 5 needs --eval-data or --eval-share"),
+        ({"eval_share": 0.1, "stage": "sft"}, "--stage sft prefers no answer"),
+        ({"eval_share": 0.1, "eval_data": "x"}, "both name held-out pairs"),
+        ({"filters": "nonsense"}, "--filters nonsense: there is no such filter"),
+        ({"stage": "sft", "max_length_ratio": 2.0}, "--max-length-ratio 2: compares two answers"),
+        ({"batch_size": 5, "nproc": 2}, "--batch-size 5 cannot be divided over 2 processes"),
+        ({"deepspeed": "zero9"}, "--deepspeed zero9: neither"),
     ],
 )  # fmt: skip
-def test_settings_that_would_be_ignored(given: dict[str, Any], said: str) -> None:
+def test_settings_that_cannot_be_meant(given: dict[str, Any], said: str) -> None:
     with pytest.raises(PrefdataError, match=said):
         needs.refuse_settings(config(Path("m"), Path("d"), **given))
 

@@ -64,16 +64,50 @@ def test_the_last_layers_of_a_frozen_tower(llava: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"freeze": "nose"}, "`nose` is none of vision, projector, language"),
         ({"freeze": "vision projector language"}, "nothing is left to train"),
-        ({"unfreeze_vit_layers": 1}, "the whole tower is trained; add --freeze vision"),
         ({"freeze": "vision", "unfreeze_vit_layers": 9}, "the vision tower has 2 layers"),
-        ({"freeze": "vision", "lora_rank": 4}, "everything but the adapters is frozen"),
     ],
 )
 def test_freezing_that_cannot_be_meant(given: dict[str, Any], said: str, llava: Any) -> None:
     with pytest.raises(PrefdataError, match=said):
         parts.freeze(llava, settings(**given))
+
+
+def test_a_plain_name_of_a_layer_means_the_language_model(llava: Any) -> None:
+    """Both the tower and the language model have a q_proj; fc1 only the tower."""
+    adapted = adapters.add_lora(llava, settings(lora_rank=2, lora_targets="q_proj, fc1"))
+    homes = {
+        ("vision" if "vision_tower" in name else "language", name.split(".lora_A")[0].rpartition(".")[2])
+        for name, _ in adapted.named_parameters() if "lora_A" in name
+    }  # fmt: skip
+    assert homes == {("language", "q_proj"), ("vision", "fc1")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (
+            "llava",
+            {"lora_rank": 2, "lora_targets": "q_proj,qproj"},
+            "no layer is called `qproj`; .*down_proj, .*q_proj",
+        ),
+        ("llava", {"lora_rank": 2, "lora_targets": "mlp"}, "no layer is called `mlp`"),
+        ("llava", {"freeze": "vision", "unfreeze_vit_layers": 9}, "the vision tower has 2 layers"),
+        ("llama", {"freeze": "vision"}, "LlamaForCausalLM has no vision part"),
+        (
+            "llama",
+            {"vision_learning_rate": 1e-3},
+            "--vision-learning-rate 0.001: LlamaForCausalLM has no vision part",
+        ),
+        ("llama", {"lora_rank": 2, "lora_projector": True}, "--lora-projector: this model has no projector"),
+        ("llama", {"lora_rank": 2, "lora_vision_rank": 2}, "this model has no vision tower"),
+    ],
+)
+def test_names_that_a_model_lacks_are_told_before_any_row_is_read(
+    kind: str, given: dict[str, Any], said: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(PrefdataError, match=said):
+        train(model=models[kind], data=tmp_path / "no-such-rows.jsonl", output=tmp_path / "out", **given)
 
 
 def test_a_text_model_has_one_part(models: dict[str, Path]) -> None:
