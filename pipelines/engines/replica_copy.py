@@ -102,10 +102,14 @@ class Copy:
         finally:
             reading.cancel()
             self._over = True
+        self.fail(Ended(why))
+        return why
+
+    def fail(self, error: BaseException) -> None:
+        """Raise an error in whoever waits for what it owes."""
         for waiting in self.owed.values():
             if not waiting.done():
-                waiting.set_exception(Ended(why))
-        return why
+                waiting.set_exception(error)
 
     async def close(self, patience: float) -> None:
         """Let it close its engine for `patience` seconds, then kill what is left of it."""
@@ -151,4 +155,7 @@ class Copy:
             code = await asyncio.to_thread(self.process.wait, _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             return "its process closed the connection"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if code >= 0:
+            return f"exit code {code}"
+        named = -code in set(signal.Signals)  # real-time signals have no names
+        return f"killed by {signal.Signals(-code).name if named else f'signal {-code}'}"

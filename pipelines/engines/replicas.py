@@ -67,7 +67,7 @@ class ReplicasEngine:
         self._ready: set[int] = set()
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._failure: PrefdataError | None = None
+        self._failure: BaseException | None = None
         self._seen: OrderedDict[Key, int] = OrderedDict()
 
     async def start(self) -> Abilities:
@@ -90,6 +90,8 @@ class ReplicasEngine:
             await self.close()
             raise
         self._keepers = {number: asyncio.create_task(self._keep(number)) for number in self._copies}
+        for keeper in self._keepers.values():
+            keeper.add_done_callback(self._kept)
         say(f"{len(self._copies)} copies of the {self.name} engine, one queue")
         return abilities
 
@@ -138,7 +140,10 @@ class ReplicasEngine:
         hello = Hello(
             options=self._options, level=logging.DEBUG if verbose else max(log.level, logging.WARNING)
         )
-        copy = self._copies[number] = Copy(number, self._environments[number])
+        try:
+            copy = self._copies[number] = Copy(number, self._environments[number])
+        except OSError as error:
+            raise PrefdataError(f"Copy {number} of the engine does not start: {error}.") from error
         abilities = await copy.begin(hello)
         self._ready.add(number)
         self._changed.set()
@@ -166,6 +171,15 @@ class ReplicasEngine:
             except PrefdataError as error:
                 await self._give_up(number, error)
                 return
+
+    def _kept(self, keeper: "asyncio.Task[None]") -> None:
+        """An error that ended a keeper ends the run: nobody else would tell those who wait for its copy."""
+        error = None if keeper.cancelled() else keeper.exception()
+        if error is not None:
+            self._failure = error
+            for copy in self._copies.values():
+                copy.fail(error)
+            self._changed.set()
 
     async def _give_up(self, number: int, error: PrefdataError) -> None:
         await self._copies.pop(number).close(0)

@@ -1,8 +1,12 @@
 """Copies that hang, die strangely or cannot be started again, seen from the process that runs them."""
 
 import asyncio
+import errno
+import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -10,7 +14,9 @@ import pytest
 from pipelines.cli.options import EngineOptions
 from pipelines.engines import make_engine
 from pipelines.engines.base import Reply, Request
+from pipelines.engines.replica_copy import Copy
 from pipelines.feed import feed
+from prefdata.errors import PrefdataError
 from prefdata.records import Message, Text
 from tests.support.program import write_lines
 
@@ -64,3 +70,34 @@ def test_copies_that_hang_with_more_to_read_than_their_sockets_hold(
     assert {reply.error for reply in found} == {None}
     assert caplog.text.count("ended (no answer for 1 s); it is started again") == 2
     assert "never retrieved" not in caplog.text
+
+
+def test_a_signal_without_a_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "prefdata")
+    number = signal.SIGRTMIN + 1
+    found = answered(tmp_path, lambda started: [one.send_signal(number) for one in started])
+    assert {reply.error for reply in found} == {None}
+    assert caplog.text.count(f"ended (killed by signal {number:d}); it is started again") == 2
+
+
+def test_copies_that_cannot_be_started_again_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(started: list[psutil.Process]) -> None:
+        full = Mock(side_effect=OSError(errno.EMFILE, "Too many open files"))
+        monkeypatch.setattr(socket, "socketpair", full)
+        for one in started:
+            one.kill()
+
+    with pytest.raises(PrefdataError, match=r"No copy .* does not start: \[Errno 24\] Too many open files"):
+        answered(tmp_path, kill)
+
+
+def test_a_mistake_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(_: Copy, stall_timeout: float) -> str:
+        await asyncio.sleep(0.1)
+        raise ZeroDivisionError(f"a mistake after {stall_timeout} s")
+
+    monkeypatch.setattr(Copy, "end", mistaken)
+    with pytest.raises(ZeroDivisionError, match="a mistake"):
+        answered(tmp_path, len)
