@@ -111,6 +111,8 @@ SPANISH = (
 )
 CYRILLIC = "На диване сидит рыжая собака, а белая кошка спит на кухне рядом с детьми."
 KOREAN = "소파 위에 빨간 개가 앉아 있고 하얀 고양이는 부엌에서 아이들과 함께 자고 있습니다."
+OBJECTS = "The objects that are in the picture: cat: yes; dog: yes; bird: yes; and for the rest of them: yes."
+ADDRESS = "ここの住所は次のとおりです。東京都新宿区西新宿二丁目八番一号です。"
 TEXTS = [CHINESE, JAPANESE, ENGLISH, FRENCH, GERMAN, SPANISH, CYRILLIC, KOREAN]
 
 
@@ -141,6 +143,22 @@ def test_another_language(chosen: str, said: str) -> None:
         ("好的。", ENGLISH),
         (" The sign says 出口, and the dog is in front of it.", ENGLISH + " 出口"),
         (" e il gatto.", ENGLISH),
+        # English words that other languages have, too, and one word again and again
+        (" dog: no; bird: no; fish: no; cow: no; horse: no.", OBJECTS),
+        (" two plus three plus four plus five plus six gives twenty.", OBJECTS),
+        (" on no account do as the van driver is; pour it in, met his son on a par with no con.", OBJECTS),
+        # Japanese without kana
+        ("大阪府大阪市北区梅田三丁目一番三号", ADDRESS),
+        (
+            "にあります。とても高い建物の中にあるそうです。",
+            "東京都新宿区西新宿二丁目八番一号東京都庁第一本庁舎",
+        ),
+        # What the picture says, in its own language
+        ("“open daily from seven to nine”，旁边有两张桌子。", CHINESE),
+        ("上面写着open daily from seven to nine，旁边有两张桌子。", CHINESE),
+        (' The sign says "出口在大楼的另一边，请不要在这里吸烟" in red.', ENGLISH),
+        (" The sign says 出口请勿吸烟 in red.", ENGLISH),
+        (" «les chats sont dans la rue avec nous et vous» is what it says.", ENGLISH),
     ],
 )
 def test_names_code_and_short_texts_tell_no_language(said: str, chosen: str) -> None:
@@ -151,6 +169,18 @@ def test_a_switch_half_way_is_another_language() -> None:
     assert reason(" in the room, 旁边有一只白色的猫和一个红色的球。", ENGLISH) == "wrong language"
     assert (
         reason("，and the white cat is on the sofa by the window with a ball.", CHINESE) == "wrong language"
+    )
+
+
+def test_a_quotation_that_began_in_the_prefix_is_still_one() -> None:
+    prefix = "牌子上写着“open daily "
+    assert (
+        reason(
+            "from seven to nine on all the days of the week”，关门。",
+            prefix + "from”，旁边有两张桌子和椅子。",
+            prefix,
+        )
+        is None
     )
 
 
