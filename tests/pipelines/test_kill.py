@@ -37,7 +37,9 @@ def test_fault(fault: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", MOUNTED)
 def test_fault_of_the_file_system(fault: str, tmp_path: Path) -> None:
     if not faults.can_mount():
-        pytest.skip("this user may not mount (unshare -m); test_a_full_disk... below does without")
+        pytest.skip(
+            "this user may not mount (unshare -m); test_a_file_that_cannot_grow... below does without"
+        )
     outcome = MOUNTED[fault](tmp_path)
     assert outcome.ok, outcome
 
