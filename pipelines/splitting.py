@@ -4,12 +4,13 @@ A cut falls on the end of an *atom* - a word, a number, one CJK character, a pun
 formula, a code fence, bold or italic text, a link, a tag - so a prefix never ends inside one. White space behind the
 cut belongs to the continuation: tokenizers begin a word with its blank, and a model goes on unnaturally behind one.
 The decision to question: the unit (`token`, `word`, `sentence`) only says *about* where to cut; the nearest end of an
-atom decides. `char` alone cuts where it says, between whole characters.
+atom decides. `char` alone cuts where it says, between whole characters (as a reader counts them: an emoji, a flag).
+Scripts that put no blanks between words (Thai, Lao, Khmer, Burmese) are cut at the blanks between their clauses.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.choices import SplitUnit
 
@@ -40,8 +41,14 @@ _ATOM = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_SENTENCE_END = re.compile(r"""[.!?]+["'”’)\]]*(?=\s|\Z)|[。！？]+[”’」』）]*|\n+""")  # fmt: skip
-_JOINERS = {"\u200d", "\ufe0f"}
+# With the marks of Hindi, Arabic, Urdu, Armenian, Khmer and Burmese.
+_SENTENCE_END = re.compile(r"""[.!?؟।॥۔։។။]+["'”’)\]]*(?=\s|\Z)|[。！？]+[”’」』）]*|\n+""")  # fmt: skip
+_CJK_LETTER = re.compile(f"[{_CJK}]")
+# Zero-width: the joiner makes one emoji of two, the non-joiner stands inside words of Persian and Hindi.
+_JOINER, _NON_JOINER = "\u200d", "\u200c"
+_SKIN_TONES, _FLAG_TAGS = range(0x1F3FB, 0x1F400), range(0xE0020, 0xE0080)
+# A flag of a country is two of these letters.
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
 def prefix_of(
@@ -64,8 +71,10 @@ def prefix_of(
     if unit == "token":
         place = _token_place(text, ratio, encode, decode)
     else:
-        pattern = _ATOM if unit == "word" else _SENTENCE_END
-        stops = [match.end() for match in pattern.finditer(text) if unit == "sentence" or _is_word(match[0])]
+        if unit == "word":
+            stops = [end for start, end in _atoms(text) if _is_word(text[start:end])]
+        else:
+            stops = [match.end() for match in _SENTENCE_END.finditer(text)]
         if unit == "sentence" and text[stops[-1] if stops else 0 :].strip():
             stops.append(len(text))
         count = int(len(stops) * ratio)
@@ -73,12 +82,18 @@ def prefix_of(
     if place <= 0:
         return ""
     last = len(text.rstrip())
-    ends = [
-        match.end()
-        for match in _ATOM.finditer(text)
-        if match.end() < last and not _joined(text, match.end()) and not _opens(match[0])
-    ]
+    ends = [end for _, end in _atoms(text) if end < last and not _opens(text[end - 1])]
     return text[: min(ends, key=lambda end: (abs(end - place), end), default=0)]
+
+
+def _atoms(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each atom; what `_ATOM` takes apart at marks and joiners (no part of `\\w`) is put together."""
+    start = -1
+    for match in _ATOM.finditer(text):
+        start = match.start() if start < 0 else start
+        if not _inside(text, match.end()):
+            yield start, match.end()
+            start = -1
 
 
 def _token_place(
@@ -98,14 +113,50 @@ def _is_word(atom: str) -> bool:
     return any(character.isalnum() for character in atom)
 
 
-def _opens(atom: str) -> bool:
+def _opens(character: str) -> bool:
     """Whether it belongs to what follows: an opening bracket or quotation mark."""
-    return unicodedata.category(atom[-1]) in ("Ps", "Pi")
+    return unicodedata.category(character) in ("Ps", "Pi")
+
+
+def _inside(text: str, place: int) -> bool:
+    """Whether a place lies inside a character, or inside a word behind the mark of one of its letters."""
+    if place >= len(text):
+        return False
+    if _joined(text, place):
+        return True
+    before, after = place - 1, text[place]
+    if not _is_mark(text[before]) and _NON_JOINER not in (text[before], after):
+        return False
+    while before > 0 and (_is_mark(text[before]) or text[before] == _NON_JOINER):
+        before -= 1
+    return (
+        text[before].isalpha() and (after.isalpha() or after == _NON_JOINER) and not _CJK_LETTER.match(after)
+    )
 
 
 def _joined(text: str, place: int) -> bool:
-    """Whether the characters on both sides make one: accents, emoji sequences."""
+    """Whether what stands on both sides makes one character: accents, emoji sequences, flags, ends of lines."""
     if place >= len(text):
         return False
     after, before = text[place], text[place - 1]
-    return unicodedata.category(after).startswith("M") or after in _JOINERS or before == "\u200d"
+    code = ord(after)
+    if code in _FLAG_LETTERS:
+        return _flag_letters_before(text, place) % 2 == 1
+    return (
+        _is_mark(after)
+        or _JOINER in (before, after)
+        or code in _SKIN_TONES
+        or code in _FLAG_TAGS
+        or (before == "\r" and after == "\n")
+    )
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _flag_letters_before(text: str, place: int) -> int:
+    first = place
+    while first > 0 and ord(text[first - 1]) in _FLAG_LETTERS:
+        first -= 1
+    return place - first

@@ -76,6 +76,8 @@ WHOLE = [
     "__also bold__", "[a link](http://a.b/c d)", "![shown](a b.png)", "https://a.b/c?d=e,f",
     "-3.5", "1.5e-3", "2024-05-01", "1,234.56", "3.14", "12:30", "50%", "1/2", "2024",
     "word", "don't", "well-known", "naïve", "Straße", "слово", "한국어",
+    "हिन्दी", "भाषा", "दिखाई", "تَجْلِسُ", "القِطَّةُ", "می‌خواهم", "ตั้งอยู่", "ภาษาไทย", "e\u0301te\u0301", "Vie\u0323\u0302t",
+    "👍🏽", "🇩🇪", "👨‍👩‍👧", "❤️", "🏴\U000e0067\U000e0062\U000e007f",
 ]  # fmt: skip
 CJK = list("红色的公共汽车停在街角。赤いバスが止まる、？！")
 BETWEEN = [" ", "  ", "\n", "\n\n", ", ", ". ", "，", "。", " (", ") ", ": "]
@@ -195,6 +197,25 @@ def test_sentences() -> None:
     assert cut("One is 3.14 here. Two! Three? Four.", unit="sentence") == "One is 3.14 here. Two!"
     assert cut("只有一句话。第二句。", unit="sentence") == "只有一句话。"
     assert cut("Only one sentence here.", unit="sentence") == ""
+
+
+def test_sentences_of_other_scripts() -> None:
+    assert cut("यह एक है। वह दो है।", unit="sentence") == "यह एक है।"
+    assert cut("أين القطة؟ هي هنا.", unit="sentence") == "أين القطة؟"
+
+
+def test_marks_are_no_ends_of_words() -> None:
+    assert cut("हिन्दी भाषा यहाँ दिखाई देता है।", 0.2) == "हिन्दी"
+    assert cut("تَجْلِسُ القِطَّةُ هُنَا.", 0.4) == "تَجْلِسُ"
+    assert cut("نمی‌خواهم بروم به خانه", 0.25) == "نمی‌خواهم"
+
+
+@pytest.mark.parametrize("whole", ["👍🏽", "🇩🇪", "👨‍👩‍👧", "\r\n", "हि", "🏴\U000e0067\U000e0062\U000e007f"])
+@pytest.mark.parametrize("unit", ["char", "token", "word"])
+def test_no_cut_inside_what_a_reader_counts_as_one(whole: str, unit: SplitUnit) -> None:
+    text = whole * 6
+    for percent in range(1, 100):
+        assert len(cut(text, percent / 100, unit)) % len(whole) == 0
 
 
 def test_accents_and_emoji_stay_whole() -> None:
