@@ -285,10 +285,22 @@ def flag(name: str) -> str:
 
 
 def _slurm_shard() -> str:
-    for index, count in (("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if index in os.environ and count in os.environ:
-            first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0")) if "ARRAY" in index else 0
-            return f"{int(os.environ[index]) - first}/{os.environ[count]}"
+    """`I/N` from the variables of an array job, or else of a task.
+
+    An array that is no whole 0..N-1 (some failed tasks that are submitted again) does not say what the shards were.
+    """
+    if "SLURM_ARRAY_TASK_ID" in os.environ and "SLURM_ARRAY_TASK_COUNT" in os.environ:
+        index, count = os.environ["SLURM_ARRAY_TASK_ID"], int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+        first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
+        last = int(os.environ.get("SLURM_ARRAY_TASK_MAX", str(count - 1)))
+        if (first, last) != (0, count - 1):
+            raise PrefdataError(
+                f"--shard slurm: the array is no 0-{count - 1} ({count} tasks from {first} to {last}), so how many "
+                'shards there are is unknown; write --shard "$SLURM_ARRAY_TASK_ID/N".'
+            )
+        return f"{index}/{count}"
+    if "SLURM_PROCID" in os.environ and "SLURM_NTASKS" in os.environ:
+        return f"{os.environ['SLURM_PROCID']}/{os.environ['SLURM_NTASKS']}"
     raise PrefdataError(
         "--shard slurm: neither an array job's nor a task's Slurm variables are set; write --shard I/N."
     )

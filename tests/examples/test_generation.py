@@ -65,9 +65,10 @@ def test_a_server(folder: Path) -> None:
 
 def test_an_array_and_its_merge(folder: Path) -> None:
     one = json.loads(script("one_gpu.sh", folder, ENGINE="replay", MODEL="said.jsonl"))
-    # Slurm's array may begin at 1, or hold one task of several machines.
-    for index in range(1, 4):
-        task = {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1"}
+    # The whole array, and then some of its tasks again, as a new array of their own.
+    for index, count in ((0, 3), (2, 3), (1, 1)):
+        task = {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": str(count), "SHARDS": "3"}
+        task |= {"SLURM_ARRAY_TASK_MIN": str(index if count == 1 else 0)}
         script("slurm_array.sh", folder, ENGINE="replay", MODEL="said.jsonl", **task)
     merged = json.loads(script("slurm_merge.sh", folder))
     assert merged["counts"]["rows"] == ROWS

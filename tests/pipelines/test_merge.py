@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.cli.options import RunOptions
 from pipelines.engines.base import Reply, Request
 from pipelines.engines.replay import ReplayEngine
+from prefdata.errors import PrefdataError
 from tests.support.program import prefdata, replayed, write_lines
 
 
@@ -204,3 +206,17 @@ def test_slurm_variables_say_which_shard(folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SLURM_NTASKS", "3")
     assert make(folder, "out", "--shard", "slurm").name.endswith(".shard-1-of-3")
     assert "shard" not in make(folder, "out").name
+
+
+@pytest.mark.parametrize(("first", "last"), [(3, 4), (1, 2), (0, 5)])
+def test_an_array_of_some_tasks_does_not_say_what_the_shards_were(
+    first: int, last: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ID": last, "COUNT": 2, "MIN": first, "MAX": last}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    with pytest.raises(PrefdataError, match=f"2 tasks from {first} to {last}"):
+        _ = RunOptions(checkpoint="x", prompt_path="x", shard="slurm").shard_of
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MAX", "1")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    assert RunOptions(checkpoint="x", prompt_path="x", shard="slurm").shard_of == (1, 2)
