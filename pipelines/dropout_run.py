@@ -80,7 +80,8 @@ def run(config: "Config") -> int | None:
         tokens = tokens_kept(rundir, {one.id: (one.row, one.chosen) for one in asked}, recipe.n)
         speed = ""
         if any(one.problem is None and rundir.owed(one.id) for one in asked):
-            spent, rate = asyncio.run(_generate(engine, rundir, asked, recipe, config))
+            requests = _requests(engine, rundir, asked, recipe)
+            spent, rate = asyncio.run(_generate(engine, rundir, asked, requests, recipe, config))
             tokens.add(spent)
             speed = f" ({rate:.0f} tokens/s)"
         ids = [one.id for one in asked]
@@ -182,8 +183,36 @@ def _finished_groups(rundir: RunDir, asked: list[Asked], size: int) -> set[str]:
     return {one.id for group in done for one in group}
 
 
+def _requests(
+    engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe
+) -> list[Request | Dropped | None]:
+    """What the engine is asked for each row, why it is not, or None where there is nothing to do.
+
+    Made before the engine starts: a million answers are cut in minutes, and its GPUs would wait for them.
+    """
+    made: list[Request | Dropped | None] = []
+    finished = _finished_groups(rundir, asked, engine.batch_size)
+    with progress("cutting answers", total=len(asked)) as bar:
+        bar.skip(len(finished))
+        for one in asked:
+            if one.id in finished:
+                made.append(None)
+                continue
+            try:
+                made.append(request_of(one, recipe, engine) if one.problem is None else None)
+            except Dropped as reason:
+                made.append(reason.with_traceback(None))  # the frames would stay
+            bar.advance()
+    return made
+
+
 async def _generate(
-    engine: Engine, rundir: RunDir, asked: list[Asked], recipe: Recipe, config: "Config"
+    engine: Engine,
+    rundir: RunDir,
+    asked: list[Asked],
+    made: list[Request | Dropped | None],
+    recipe: Recipe,
+    config: "Config",
 ) -> tuple[Tokens, float]:
     """Ask what is owed; returns the tokens that it took, and how many were generated in a second."""
     abilities = await engine.start()
@@ -207,21 +236,13 @@ async def _generate(
                     tokens = Tokens(reply.prompt_tokens, reply.tokens)
                     keep(result_of(one, request, reply, recipe, abilities), tokens)
 
-            requests: list[Request | None] = []
-            finished = _finished_groups(rundir, asked, engine.batch_size)
-            for one in asked:
-                if one.id in finished:
-                    requests.append(None)
-                    continue
-                try:
-                    requests.append(request_of(one, recipe, engine) if one.problem is None else None)
-                except Dropped as reason:
-                    requests.append(None)
-                    if rundir.owed(one.id):
-                        keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]}, Tokens())
+            # Only now: a run whose engine does not start has kept nothing, and may be given other settings.
+            for one, reason in zip(asked, made, strict=True):
+                if isinstance(reason, Dropped) and rundir.owed(one.id):
+                    keep({"id": one.id, "dropped": [{"reason": str(reason), "row": one.row}]}, Tokens())
             await feed(
                 engine,
-                requests,
+                [None if isinstance(request, Dropped) else request for request in made],
                 rundir.owed,
                 handle,
                 stall_timeout=config.stall_timeout or None,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.engines.base import Reply, Request
+from pipelines.engines.base import Abilities, Reply, Request
 from pipelines.engines.replay import ReplayEngine
 from tests.support.program import prefdata, read_lines, replay, write_lines
 
@@ -277,6 +277,29 @@ def test_a_failed_request_is_asked_again(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("pairs.jsonl", "dropped.jsonl", "README.md"):
         runs = (tmp_path / json.loads(done.stdout)["run"] / name for done in (whole, second))
         assert len({run.read_bytes() for run in runs}) == 1, name
+
+
+def test_answers_are_cut_before_the_engine_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An engine holds its GPUs from its start on, and a million answers are cut in minutes.
+    encode, start, seen = ReplayEngine.encode, ReplayEngine.start, []
+
+    def recorded(engine: ReplayEngine, text: str) -> list[int]:
+        seen.append(text)
+        return encode(engine, text)
+
+    async def started(engine: ReplayEngine) -> Abilities:
+        seen.append("start")
+        return await start(engine)
+
+    monkeypatch.setattr(ReplayEngine, "encode", recorded)
+    monkeypatch.setattr(ReplayEngine, "start", started)
+    chosen = [f"{CHOSEN} {number}." for number in range(3)] + ["yes"]
+    path, printed = run(
+        tmp_path, [{"question": "a?", "chosen": text} for text in chosen], [" and drives away."]
+    )
+    assert seen[:5] == [*chosen, "start"]
+    assert (printed["kept"], printed["dropped"]) == (3, {"empty prefix": 1})
+    assert [row["row"]["chosen"] for row in read_lines(path / "dropped.jsonl")] == ["yes"]
 
 
 def test_images_in_two_folders_get_no_common_root(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
