@@ -81,7 +81,8 @@ _COMMENTARY = re.compile(
             rf"\b(?:provide|upload|attach|share|send|describe)\b[^.!?\n]{{0,30}}?\b{_THING}\b",
             rf"\b{_HARD}\b[^.!?\n]{{0,60}}?\b{_SEEING}\b[^.!?\n]{{0,20}}?\b{_THING}\b",
             rf"\b{_SEEING}\b[^.!?\n]{{0,20}}?\b{_THING}\b, (?:I|we|it|one)\b[^.!?\n]{{0,40}}?\b{_HARD}\b",
-            rf"\bwithout (?:the|an?|any) (?:[a-z]+ )?{_THING}\b(?: [a-z]+)?, "
+            rf"\bwithout (?:the|an?|any) (?:[a-z]+ )?{_THING}\b"
+            rf"(?: (?:or|and)(?: [a-z]+){{1,3}}?)?(?: (?:itself|{_GIVEN}))?, "
             rf"(?:I|we|it|one)\b[^.!?\n]{{0,40}}?\b{_HARD}\b",
             rf"\b(?:you|{_ASKED}) (?:does|do|did)(?: not|n['’]t) "
             rf"(?:provide|include|come with) (?:an?|any|the) {_THING}\b",
