@@ -16,6 +16,7 @@ from contextlib import suppress
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine
 from pipelines.engines.replica_wire import ASK, HELLO, Answer, Ask, Broken, Ready, receive, send, unpacked
+from pipelines.engines.workers import Stopped
 from prefdata.errors import PrefdataError
 from prefdata.progress import log, set_up_logging
 
@@ -36,7 +37,8 @@ async def serve(channel: socket.socket) -> None:
     except* PrefdataError as errors:
         first = _first(errors)
         with suppress(ConnectionError):
-            await send(writer, Broken(reason=str(first), exit_code=first.exit_code))
+            again = isinstance(first, Stopped)
+            await send(writer, Broken(reason=str(first), exit_code=first.exit_code, again=again))
     except* ConnectionError:
         pass  # nobody reads what was finished last
     finally:

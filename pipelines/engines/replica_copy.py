@@ -84,7 +84,10 @@ class Copy:
             del self.owed[number]
 
     async def end(self, stall_timeout: float) -> str:
-        """Read its answers until it ends or stalls; says why. What it owes fails with Ended then."""
+        """Read its answers until it ends or stalls; says why. What it owes fails with Ended then.
+
+        Raises PrefdataError where its engine says that it cannot go on, which another start would not cure.
+        """
         reading = asyncio.create_task(self._read())
         why = ""
         try:
@@ -134,6 +137,8 @@ class Copy:
             while (said := await receive(self._reader, SAID)) is not None:
                 self._moved = time.monotonic()
                 if isinstance(said, Broken):
+                    if not said.again:
+                        raise PrefdataError(said.reason, exit_code=said.exit_code)
                     # What to do about it is for a run that ends.
                     return said.reason.partition("; ")[0].rstrip(".")
                 if isinstance(said, Answer):

@@ -62,10 +62,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The engine cannot start or go on; the last message of a copy."""
+    """The engine cannot start or go on; the last message of a copy. again: another start may go on."""
 
     reason: str
     exit_code: int
+    again: bool
 
 
 HELLO = msgspec.msgpack.Decoder(Hello)

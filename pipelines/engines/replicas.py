@@ -8,7 +8,8 @@ image that a copy has just seen goes there, if that has little more to do. The d
   mechanism serves all engines.
 - A copy that ends, or gives no answer for `--stall-timeout`, is begun anew, and only what it owed is asked again. A
   group under way at two such ends ends the run: another start will not cure it. A copy that does not start again, or
-  ends twice without an answer, is left out as long as there are others.
+  ends twice without an answer, is left out as long as there are others. An engine that says why it cannot go on (too
+  little memory for the batch) ends the run with its own sentence: the next batch would do the same.
 
 Which copy answers changes nothing: groups are the same, seeds belong to samples. On a CPU each copy has its share of
 the cores (OMP_NUM_THREADS, unless set), and a sum over another number of threads may be rounded differently.

@@ -86,10 +86,14 @@ class WorkerEngine(ABC):
             self._guard = None
 
 
-async def stopped(program: str) -> PrefdataError:
+class Stopped(PrefdataError):
+    """The workers of an engine have ended in the middle; another start may go on."""
+
+
+async def stopped(program: str) -> Stopped:
     """The error of an engine that has ended, unless Ctrl-C ended it: then this wait is cancelled instead."""
     await asyncio.sleep(_CTRL_C_SECONDS)
-    return PrefdataError(
+    return Stopped(
         f"{program} stopped in the middle of the work, its reason stands above; finished work is kept, "
         "run the same command again to go on.",
         exit_code=EXIT_DATA,

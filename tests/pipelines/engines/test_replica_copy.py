@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import shutil
 import signal
 import socket
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from pipelines.cli.options import EngineOptions
 from pipelines.engines import make_engine
 from pipelines.engines.base import Reply, Request
 from pipelines.engines.replica_copy import Copy
+from pipelines.engines.replicas import ReplicasEngine
 from pipelines.feed import feed
-from prefdata.errors import PrefdataError
+from prefdata.errors import EXIT_DATA, PrefdataError
+from prefdata.models import resolve_model
 from prefdata.records import Message, Text
 from tests.support.program import write_lines
 
@@ -101,3 +104,29 @@ def test_a_mistake_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Copy, "end", mistaken)
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         answered(tmp_path, len)
+
+
+def test_an_engine_that_says_why_it_cannot_go_on_ends_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("transformers")
+    from safetensors.torch import load_file, save_file
+
+    caplog.set_level("INFO", "prefdata")
+    model = Path(shutil.copytree(resolve_model("demo"), tmp_path / "model"))
+    weights = {name: one.fill_(float("nan")) for name, one in load_file(model / "model.safetensors").items()}
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    question = Request(id="0", messages=(Message("user", (Text("How many?"),)),), seed=0)
+
+    async def work() -> None:
+        engine = ReplicasEngine(EngineOptions(checkpoint=str(model), engine_arg=("device=cpu",)), 1)
+        try:
+            await engine.start()
+            await engine.generate([question])
+        finally:
+            await engine.close()
+
+    with pytest.raises(PrefdataError, match=r"^The model's scores are not finite numbers; try") as raised:
+        asyncio.run(work())
+    assert raised.value.exit_code == EXIT_DATA
+    assert "started again" not in caplog.text
