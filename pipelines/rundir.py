@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import platform
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ class RunDir:
         self._lock = self._part = -1
         self._part_path = path / "parts" / "0.jsonl"
         self._part_size = 0
+        self._locked = True
 
     @classmethod
     def open(cls, path: Path | str, config: Mapping[str, Any], inputs: Mapping[str, Path]) -> "RunDir":
@@ -196,6 +198,9 @@ class RunDir:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
+            # Each writer a part of its own: what two append to one file gets mixed, and is not where they think.
+            self._locked = False
+            self._part_path = self.path / "parts" / f"{socket.gethostname()}-{os.getpid()}.jsonl"
             say(
                 f"{self.path}: this file system has no locks ({error.strerror}); "
                 "see to it that no second process writes to this run."
@@ -251,7 +256,8 @@ class RunDir:
                     elif identity is None:
                         say(f"{part}: an unreadable line at byte {position}; its request is asked again.")
                     position += len(line)
-            if position < part.stat().st_size:  # a torn last line: its request is owed again
+            # A torn last line: its request is owed again. Without locks it may be one that is just being written.
+            if position < part.stat().st_size and (self._locked or part == self._part_path):
                 os.truncate(part, position)
             if part == self._part_path:
                 self._part_size = position

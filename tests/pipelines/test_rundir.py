@@ -106,6 +106,38 @@ def test_a_file_system_without_locks_is_said_and_used(
     assert "this file system has no locks (Function not implemented)" in caplog.text
 
 
+def test_without_locks_a_second_writer_spoils_nothing(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    runs = []
+    for process in (1, 2):
+        monkeypatch.setattr("os.getpid", lambda process=process: process)
+        runs.append(RunDir.open(tmp_path / "run", {}, {"prompts": source}))
+    for identity in ("a", "b", "c"):
+        for number, run in enumerate(runs):
+            run.append({"id": identity, "pairs": [{"text": identity * (1 + 9 * number)}]})
+    for number, run in enumerate(runs):
+        pairs = (row["pairs"][0] for row in run.rows(["a", "b", "c"]))
+        run.finish(["a", "b", "c"], {"pairs.jsonl": pairs})
+        said = [letter * (1 + 9 * number) for letter in "abc"]
+        assert (tmp_path / "run/pairs.jsonl").read_text() == "".join(
+            f'{{"text":"{text}"}}\n' for text in said
+        )
+    # One is in the middle of a line while the other starts.
+    part = next(part for part in (tmp_path / "run/parts").glob("*-1.jsonl"))
+    with part.open("ab") as stream:
+        stream.write(b'{"id":"d"')
+    with RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run:
+        assert run.done == {"a", "b", "c"}
+    assert part.read_bytes().endswith(b'{"id":"d"')
+    for run in runs:
+        run.close()
+
+
 def test_an_unfinished_run_is_not_finished(tmp_path: Path, source: Path) -> None:
     with (
         RunDir.open(tmp_path / "run", {}, {"prompts": source}) as run,
