@@ -36,7 +36,8 @@ class _Image:
 
     reading: "asyncio.Task[None]"
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key) -> None:
+        self.key = key
         self.users = self.size = 0
         self.found: Any | PrefdataError = None
 
@@ -54,7 +55,10 @@ class Pictures:
         self._most = most_bytes if most_bytes is not None else _most_bytes()
         self._read = read or _pixels
         self._pool: ThreadPoolExecutor | None = None
-        self._all: OrderedDict[Key, _Image] = OrderedDict()  # the least recently wanted first
+        self._all: dict[Key, _Image] = {}
+        self._unused: OrderedDict[Key, _Image] = OrderedDict()  # of all, the least recently used first
+        # Bytes of all and of those in use, and how many are being read: kept, because every request asks for them.
+        self.held = self._used = self._reading = 0
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self.wanted = self.read = 0
@@ -87,7 +91,7 @@ class Pictures:
             yield [_whole([found[key].found for key in named]) for named in keys]
         finally:
             for one in taken:
-                one.users -= 1
+                self._release(one)
             self._make_room()
 
     def close(self) -> None:
@@ -98,52 +102,67 @@ class Pictures:
             one.reading.cancel()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool, self._all, self._turn = None, OrderedDict(), asyncio.Lock()
-
-    @property
-    def held(self) -> int:
-        """Bytes of all images that are here."""
-        return sum(one.size for one in self._all.values())
+        self._pool, self._all, self._unused, self._turn = None, {}, OrderedDict(), asyncio.Lock()
+        self.held = self._used = self._reading = 0
 
     @property
     def _is_full(self) -> bool:
-        used = [one for one in self._all.values() if one.users]
-        reading = sum(one.found is None for one in used)
-        return sum(one.size for one in used) >= self._most or reading >= 2 * self._workers
+        return self._used >= self._most or self._reading >= 2 * self._workers
 
     def _take(self, key: Key, source: Path | bytes) -> _Image:
         one = self._all.get(key)
         if one is None:
-            one = self._all[key] = _Image()
-            one.reading = asyncio.create_task(self._fill(key, one, source))
+            one = self._all[key] = _Image(key)
+            one.reading = asyncio.create_task(self._fill(one, source))
             self.read += 1
-        self._all.move_to_end(key)
+            self._reading += 1
+        if not one.users:
+            self._unused.pop(key, None)
+            self._used += one.size
         one.users += 1
         return one
 
-    async def _fill(self, key: Key, one: _Image, source: Path | bytes) -> None:
+    def _release(self, one: _Image) -> None:
+        one.users -= 1
+        if not one.users and self._all.get(one.key) is one:
+            self._used -= one.size
+            if one.found is not None:
+                self._unused[one.key] = one
+
+    async def _fill(self, one: _Image, source: Path | bytes) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="images")
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._pool, self._read, source)
-            one.found, one.size = await reading
+            found, size = await reading
         except (PrefdataError, OSError, ValueError) as error:
-            one.found = error if isinstance(error, PrefdataError) else PrefdataError(f"{key}: {error}.")
+            one.found = error if isinstance(error, PrefdataError) else PrefdataError(f"{one.key}: {error}.")
             # Another row tries again: the file may have been mended.
-            if self._all.get(key) is one:
-                del self._all[key]
+            if self._all.get(one.key) is one:
+                del self._all[one.key]
+                self._reading -= 1
+        else:
+            one.found = found
+            if self._all.get(one.key) is one:
+                self._reading -= 1
+                self._read_in(one, size)
         finally:
             self._make_room()
 
+    def _read_in(self, one: _Image, size: int) -> None:
+        one.size = size
+        self.held += size
+        if one.users:
+            self._used += size
+        else:
+            self._unused[one.key] = one
+
     def _make_room(self) -> None:
         """Let go of what nobody uses, the oldest first, until there is room."""
-        held = self.held
-        for key, one in list(self._all.items()):
-            if held <= self._most:
-                break
-            if not one.users and one.found is not None:
-                del self._all[key]
-                held -= one.size
+        while self.held > self._most and self._unused:
+            key, one = self._unused.popitem(last=False)
+            del self._all[key]
+            self.held -= one.size
         self._moved.set()
 
 

@@ -158,3 +158,18 @@ def test_a_cancelled_request_takes_nothing_from_others() -> None:
             await first
 
     asyncio.run(work())
+
+
+def test_many_images_that_are_kept_cost_a_request_nothing() -> None:
+    async def work() -> None:
+        pictures = Pictures(2, read=Reader())
+        async with pictures.of([request(*map(str, range(5000)))]):
+            pass
+        began = time.process_time()
+        for _ in range(100):
+            async with pictures.of([request("7")]):
+                pass
+        assert time.process_time() - began < 0.3
+        assert (pictures.held, pictures.read) == (500_000, 5000)
+
+    asyncio.run(work())
