@@ -6,8 +6,8 @@ One engine, three ways of asking it the same questions for `--samples` answers e
 
 - feed: what `prefdata cot-pairs` does. Requests go through `pipelines/feed.py`; prompts are written, tokenised and
   counted on the way.
-- offline: everything handed at once to the same AsyncLLM, prompts tokenised before, samples in one request. It is what
-  this engine does at its best; vLLM's class for offline use, `LLM.generate`, is not measured here.
+- offline: everything handed at once to the same AsyncLLM, prompts tokenised before, samples in one request.
+  vLLM's class for offline use, `LLM.generate`, is not measured here.
 - original: the schedule of InternVL's scripts. Batches of 8 questions, one sample each per call, every call waits for
   its slowest answer, and no call knows of the one before (the prefix cache is emptied; that of the original's engine
   was off for vision-language models). One batch is measured: all of them are alike.
