@@ -29,6 +29,7 @@ from pipelines.engines.base import Abilities, Reply, Request
 from pipelines.engines.pictures import Key, key_of
 from pipelines.engines.replica_copy import Copy, Ended
 from pipelines.engines.replica_wire import Hello
+from pipelines.engines.vllm_settings import CPU_CACHE_BYTES, CPU_CACHE_SHARE
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.progress import log, say
 
@@ -41,7 +42,6 @@ _CLOSE_SECONDS = 15.0
 _IMAGES_REMEMBERED = 4096
 # Of what a copy may have under way: so much more than the others for the sake of an image.
 _EXTRA_SHARE = 8
-_VLLM_CPU_CACHE_SHARE = 0.25
 
 
 class ReplicasEngine:
@@ -56,7 +56,7 @@ class ReplicasEngine:
         self._environments = _environments(copies, options.tensor_parallel * (options.pp or 1), gpus)
         if options.engine == "vllm" and not gpus:
             # Of the memory that all of them find free when they start together.
-            alone["cache_max_entry_count"] = (options.cache_max_entry_count or _VLLM_CPU_CACHE_SHARE) / copies
+            alone["cache_max_entry_count"] = _cpu_cache_share(options.cache_max_entry_count, copies)
         self._options = EngineOptions(**alone)
         self._stall_timeout = options.stall_timeout
         # Renders and tokenises; its model is never loaded here.
@@ -235,6 +235,11 @@ def _environments(copies: int, gpus_each: int, found: "Sequence[Gpu]") -> list[d
                 here["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # in which nvidia-smi counts them
         environments.append(here)
     return environments
+
+
+def _cpu_cache_share(given: float | None, copies: int) -> float:
+    """Of the free memory, what one of `copies` takes for its cache: together they take what one would alone."""
+    return (given or min(CPU_CACHE_SHARE, CPU_CACHE_BYTES / machine.memory()[1])) / copies
 
 
 def _threads(processes: int) -> str:

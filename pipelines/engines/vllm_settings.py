@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 # The original's context length; a model with less keeps its own.
 SESSION_LEN = 16384
 _GIB = 1024**3
-_CPU_CACHE_BYTES = 4 * _GIB
-_CPU_CACHE_SHARE = 0.25
+CPU_CACHE_BYTES = 4 * _GIB
+CPU_CACHE_SHARE = 0.25
 _CPU_BLOCK_TOKENS = 32
 # vLLM's default.
 _MM_CACHE_GIB = 4
@@ -129,6 +129,6 @@ def _for_cpu(options: "EngineOptions") -> dict[str, Any]:
     if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
         free = int(psutil.virtual_memory().available)
         share = options.cache_max_entry_count
-        cache = int(free * share) if share else min(_CPU_CACHE_BYTES, int(free * _CPU_CACHE_SHARE))
+        cache = int(free * share) if share else min(CPU_CACHE_BYTES, int(free * CPU_CACHE_SHARE))
         values["kv_cache_memory_bytes"] = cache // workers
     return values

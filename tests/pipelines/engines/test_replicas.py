@@ -14,11 +14,12 @@ import msgspec
 import psutil
 import pytest
 
+from pipelines import machine
 from pipelines.cli.options import EngineOptions
 from pipelines.engines import make_engine
 from pipelines.engines.base import Request, Sampling
 from pipelines.engines.replica_wire import packed, unpacked
-from pipelines.engines.replicas import _environments
+from pipelines.engines.replicas import _cpu_cache_share, _environments
 from pipelines.plan import Gpu
 from prefdata.demo.scenes import render, sample_scene
 from prefdata.demo.tasks import make_question
@@ -284,6 +285,14 @@ def test_each_copy_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _environments(2, 1, []) == [{}, {}]
     with pytest.raises(PrefdataError, match="3 copies on 2 GPUs each need 6, and there are 4"):
         _environments(3, 2, GPUS)
+
+
+def test_copies_on_a_cpu_share_the_cache_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: (128 << 30, 64 << 30))
+    assert _cpu_cache_share(None, 2) * (64 << 30) == 2 << 30, "a quarter would be 16 GiB, 4 GiB are the most"
+    assert _cpu_cache_share(0.5, 2) == 0.25
+    monkeypatch.setattr(machine, "memory", lambda: (8 << 30, 8 << 30))
+    assert _cpu_cache_share(None, 2) == 0.125
 
 
 @pytest.mark.parametrize("given", ["0", "two", "-1"])
