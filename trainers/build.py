@@ -45,6 +45,8 @@ class TreeMaker:
         self.needs_pairs, self.limit, self.frames = needs_pairs, limit, frames
         self.ends_added = 0
         """Answers whose template writes no end-of-turn token, so that one was appended."""
+        self.videos: list[Path] = []
+        """Where the frames of the last tree came from: folders and animations."""
 
     def tree(self, record: Record, place: str, folder: Path, root: Path | None) -> Tree:
         """The tree of `record`; raises BadRow with the reason when there is none."""
@@ -106,6 +108,7 @@ class TreeMaker:
         if record.media and not self.opened.takes_images:
             raise BadRow(f"has an {record.media[0].kind}, but this model reads text only")
         found: list[tuple[Path | bytes, ...]] = []
+        self.videos = []
         for media in record.media:
             if media.kind == "audio" or (media.kind == "video" and media.data is not None):
                 raise BadRow(f"has {'an audio' if media.kind == 'audio' else 'a video in the row itself'}, "
@@ -115,6 +118,8 @@ class TreeMaker:
                 continue
             try:
                 path = images.resolve(str(media.uri), root, folder)
+                if media.kind == "video":
+                    self.videos.append(path)
                 found.append((path,) if media.kind == "image" else frames_of(path, self.frames))
             except (PrefdataError, OSError, ValueError) as error:
                 raise BadRow(f"{media.kind} {media.uri}: {str(error).rstrip('.')}") from error

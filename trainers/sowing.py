@@ -54,7 +54,7 @@ class Piece:
 
     rows: list[Row] = field(default_factory=list)
     images: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Size in bytes and time of change (ns) of each image file."""
+    """Size in bytes and time of change (ns) of each image file, and of each video's animation or folder."""
     ends_added: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     """Rows that a filter left out, by its name."""
@@ -124,7 +124,8 @@ def _made(
             None,
             "has two equal answers (token by token), which say nothing about which is better",
         )
-    for image in tree.images:
+    # A folder's time changes with its list of frames, so a video that gains frames is seen.
+    for image in (*tree.images, *maker.videos):
         if isinstance(image, Path) and str(image) not in piece.images:
             stat = image.stat()
             piece.images[str(image)] = (stat.st_size, stat.st_mtime_ns)

@@ -76,6 +76,23 @@ def test_a_video_before_an_image_is_trained_like_its_frames(
     assert torch.isfinite(found).all()
 
 
+def test_a_video_that_has_changed_is_read_again(family: Family, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    first, second, *rest = pictures(4)
+    first.save(tmp_path / "frames" / "0.png")
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    data = write(tmp_path / "v.jsonl", "<video><video>Moves?", videos=["frames", "a.gif"])
+
+    def frames() -> int:
+        return len(grow(family("llava"), data, tree_cache=str(tmp_path / "trees")).trees[0].images)
+
+    assert frames() == 3
+    second.save(tmp_path / "frames" / "1.png")
+    assert frames() == 4
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second, *rest])
+    assert frames() == 6
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
