@@ -4,10 +4,11 @@ Where it stands: after the model is loaded and before the first step. The refere
 the untouched policy computes it, through the same packed path; with LoRA the adapters are not there yet.
 
 The decision to question: the cache is an append-only JSONL named by a hash of the weights, the processor with its
-settings and the compute type, with one line per answer, keyed by everything the answer's log-probability depends on
-(trunk, its own tokens and supervised spans, image files with size and age). So grouping by question, other steps and
-other data read what they have in common. Lines are written row by packed row: an interrupted pass goes on where it
-stopped. Only the first process reads and writes the file; the others need not see its disk.
+settings, the compute type, the kernels and our own modules of a pass, with one line per answer, keyed by everything the
+answer's log-probability depends on (trunk, its own tokens and supervised spans, image files with size and age). So
+grouping by question, other steps and other data read what they have in common. Lines are written row by packed row: an
+interrupted pass goes on where it stopped. Only the first process reads and writes the file; the others need not see its
+disk.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +22,11 @@ import torch
 
 from prefdata.errors import EXIT_DATA, PrefdataError
 from prefdata.jsonl import encode_row, read_lines
-from prefdata.models import model_hash
 from prefdata.progress import progress
 from prefdata.records import content_id
 from trainers.families import Opened
 from trainers.forest import Row
-from trainers.keys import processor_key
+from trainers.keys import pass_key
 from trainers.logprobs import AnswerHead, branch_sums, token_logps
 from trainers.plan import pack_rows
 from trainers.rows import RowMaker
@@ -43,10 +43,14 @@ def reference_logps(
     trees: Sequence[Tree],
     maker: RowMaker,
     folder: Path,
+    kernels: Sequence[Any] = (),
 ) -> Reference:
-    """Read what the cache holds, compute the rest (each process its share) and append it as it comes."""
-    settings = (model_hash(opened.path), processor_key(opened), str(maker.dtype), str(maker.autocast_to))
-    path = folder / f"reference-{content_id(*settings)[:16]}.jsonl"
+    """Read what the cache holds, compute the rest (each process its share) and append it as it comes.
+
+    kernels: settings that round otherwise, such as four-bit weights.
+    """
+    settings = (str(maker.dtype), str(maker.autocast_to), maker.device.type, kernels)
+    path = folder / f"reference-{pass_key(opened, settings)[:16]}.jsonl"
     keys = [cache_keys(tree) for tree in trees]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(key for tree in keys for key in tree))}
     values = torch.full((len(numbers),), torch.nan, dtype=torch.float64)

@@ -123,12 +123,10 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
             check.padded_holds(model, head, grown.trees, maker)
         if config.stage in ("dpo", "mpo") and config.reference != "none":
             cache = Path(config.reference_cache) if config.reference_cache else output
-            cache = (
-                cache / "four-bit" if config.load_in_4bit else cache
-            )  # rounded weights are another reference
+            kernels = (config.load_in_4bit, config.liger)
             asked = [Chosen(trees, todo.used)] if config.reference == "cached" else []
             for needed in (*asked, *([held.trees] if held else [])):
-                known |= reference.reference_logps(model, head, opened, needed, maker, cache)
+                known |= reference.reference_logps(model, head, opened, needed, maker, cache, kernels)
     expected = goal.first_loss(todo.steps[0], trees, known) if config.reference == "cached" else None
     if rank == 0:
         preview.describe(config, grown, trees, todo, maker, expected)

@@ -233,6 +233,9 @@ def test_a_processor_is_known_by_its_settings(models: dict[str, Path]) -> None:
     assert name == keys.processor_key(families.open_model(str(models["llava"]))) != keys.processor_key(text)
     other.processor.image_processor.image_mean = [0.1, 0.1, 0.1]
     assert keys.processor_key(other) != name
+    split = families.open_model(str(models["llava"]))
+    split.processor.num_additional_image_tokens += 1
+    assert keys.processor_key(split) != name
     same.tokenizer.add_tokens(["<extra>"])
     assert keys.processor_key(same) != name
 
