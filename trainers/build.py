@@ -58,8 +58,12 @@ class TreeMaker:
             image for turn in prompt for index in turn.media_indexes for image in media[index]
         )  # in the order in which they are read, whatever the order of the row's list
         prompt = tuple(_with_frames(turn, media) for turn in prompt)
-        if any(turn.media_indexes for turn in everything[len(prompt) :]):
-            raise BadRow("has an image inside an answer, which cannot be trained on")
+        for turn in everything[len(prompt) :]:
+            if turn.media_indexes:
+                place = (
+                    "inside an answer" if turn.role == "assistant" else "in a turn behind the first answer"
+                )
+                raise BadRow(f"has an image {place}, which cannot be trained on")
         plain = self._ids(prompt, opens_answer=True)
         trunk = self._trunk(prompt, plain, images)
         branches = tuple(

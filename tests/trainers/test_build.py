@@ -138,6 +138,18 @@ def test_bad_rows_are_named_or_left_out_and_counted(
         assert reason in left_out.reason
 
 
+def test_an_image_of_a_later_question_is_not_called_one_of_an_answer(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
+    said = [("human", "Hello."), ("gpt", "Hello!"), ("human", "<image>What is it?"), ("gpt", "A cat.")]
+    row = {"conversations": [{"from": who, "value": text} for who, text in said], "images": ["x.png"]}
+    with pytest.raises(PrefdataError, match="has an image in a turn behind the first answer"):
+        trees(models["llava"], write(tmp_path / "c.jsonl", row), stage="sft")
+
+
 def test_a_prompt_that_changes_under_its_answer_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     """A template that rewrites earlier turns once an answer follows would put the spans in the wrong place."""
     import shutil
