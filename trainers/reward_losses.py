@@ -1,6 +1,6 @@
 """The losses of a reward model: plain functions on fp32 scores, one value per pair or per score.
 
-Where they stand: `objective.py` feeds them the scores that `reward.py` reads. Notation: s_c, s_r are the scores of the
+Where they stand: `scoring.py` feeds them the scores that `scorehead.py` reads. Notation: s_c, s_r are the scores of the
 chosen and the rejected answer, m is the margin that the row asks for (0 without one), S is the logistic function.
 As in `losses.py` no mean is taken here: the caller sums and divides by the pairs of the whole step.
 """

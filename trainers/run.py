@@ -215,7 +215,8 @@ def load(config: TrainConfig, opened: Opened, dtype: torch.dtype, device: torch.
         adapters.fuse(model)
     silenced = families.silence_dropout(model)
     if silenced:
-        say(f"dropout: {silenced} modules set to 0, so that rewards start at 0")
+        why = ", so that rewards start at 0" if config.stage in ("dpo", "mpo") else ""
+        say(f"dropout: {silenced} modules set to 0{why}")
     return model
 
 

@@ -221,4 +221,4 @@ class _StepEnd(TrainerCallback):
         self.trainer.end_step()
 
 
-__all__ = ["ForestTrainer", "PlannedRow", "PlannedRows"]
+__all__ = ["ForestTrainer", "PlannedRows"]
