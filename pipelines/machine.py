@@ -14,6 +14,7 @@ PACKAGES = (
 )
 _MIB = 1 << 20
 _SECONDS = 20.0
+_DEVICE = "/dev/nvidia0"
 
 
 def gpus() -> list[Gpu]:
@@ -39,6 +40,15 @@ def gpus() -> list[Gpu]:
         except ValueError:  # a device without a memory of its own says [N/A]
             continue
     return [found[name] for name in wanted or found if name in found]
+
+
+def hides_gpus() -> str | None:
+    """What says that there are GPUs, to be asked where `gpus` finds none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    if visible:
+        return None if visible.startswith("-") else f"CUDA_VISIBLE_DEVICES={visible}"
+    there = "CUDA_VISIBLE_DEVICES" not in os.environ and os.path.exists(_DEVICE)
+    return _DEVICE if there else None
 
 
 def versions() -> dict[str, str]:

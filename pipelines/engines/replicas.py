@@ -53,6 +53,11 @@ class ReplicasEngine:
         alone["tp"] = options.tensor_parallel
         on_cpu = options.engine == "replay" or options.engine_args.get("device") == "cpu"
         gpus = [] if on_cpu else machine.gpus()
+        if not on_cpu and not gpus and (sign := machine.hides_gpus()):
+            raise PrefdataError(
+                f"--dp {copies}: {sign} says that there are GPUs, and nvidia-smi lists none to share; mend that, or "
+                "set CUDA_VISIBLE_DEVICES to nothing to run on the CPU."
+            )
         self._environments = _environments(copies, options.tensor_parallel * (options.pp or 1), gpus)
         if options.engine == "vllm" and not gpus:
             # Of the memory that all of them find free when they start together.

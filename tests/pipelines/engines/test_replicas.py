@@ -19,7 +19,7 @@ from pipelines.cli.options import EngineOptions
 from pipelines.engines import make_engine
 from pipelines.engines.base import Request, Sampling
 from pipelines.engines.replica_wire import packed, unpacked
-from pipelines.engines.replicas import _cpu_cache_share, _environments
+from pipelines.engines.replicas import ReplicasEngine, _cpu_cache_share, _environments
 from pipelines.plan import Gpu
 from prefdata.demo.scenes import render, sample_scene
 from prefdata.demo.tasks import make_question
@@ -285,6 +285,19 @@ def test_each_copy_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _environments(2, 1, []) == [{}, {}]
     with pytest.raises(PrefdataError, match="3 copies on 2 GPUs each need 6, and there are 4"):
         _environments(3, 2, GPUS)
+
+
+def test_gpus_that_cannot_be_listed_are_no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus", list)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(PrefdataError, match=r"--dp 2: CUDA_VISIBLE_DEVICES=0,1 says that there are GPUs"):
+        ReplicasEngine(EngineOptions(checkpoint="demo"), 2)
+    for nothing in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
+        assert machine.hides_gpus() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(machine, "_DEVICE", os.devnull)
+    assert machine.hides_gpus() == os.devnull
 
 
 def test_copies_on_a_cpu_share_the_cache_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
