@@ -139,14 +139,22 @@ def _build(
     for tree, _, length, _ in segments:
         trees.setdefault(tree, []).append(length)
     made: dict[Any, torch.Tensor] = {}
+    """Pieces of one shape share their mask."""
 
-    def mask(trunk: int, branches: tuple[int, ...], *, with_trunk: bool) -> torch.Tensor:
-        """Trees of one shape share their mask."""
-        shape = (trunk, branches, with_trunk)
+    def short(trunk: int, branches: tuple[int, ...]) -> torch.Tensor:
+        """The mask of a whole tree, trunk and branches."""
+        shape = (trunk, branches)
         if shape not in made:
-            seen = visible(trunk, branches, window)[0 if with_trunk else trunk :]
+            seen = visible(trunk, branches, window)
             bias = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, float("-inf"))
             made[shape] = bias.to(device)
+        return made[shape]
+
+    def long(before: int, length: int) -> torch.Tensor:
+        """The mask of a piece behind `before` others."""
+        shape = (before, length)
+        if shape not in made:
+            made[shape] = causal(before, length, window, device, dtype)
         return made[shape]
 
     pieces: list[int] = []
@@ -155,15 +163,26 @@ def _build(
         first = len(pieces)
         if branches and trunk + sum(branches) <= _SHORT:
             pieces.append(trunk + sum(branches))
-            calls.append(Call(first, (first,), mask(trunk, tuple(branches), with_trunk=True)))
+            calls.append(Call(first, (first,), short(trunk, tuple(branches))))
             continue
         cut = window is not None and window < trunk
         pieces.append(trunk)
-        calls.append(Call(first, (first,), mask(trunk, (), with_trunk=True) if cut else None))
+        calls.append(Call(first, (first,), long(0, trunk) if cut else None))
         for branch in branches:
-            calls.append(Call(len(pieces), (first, len(pieces)), mask(trunk, (branch,), with_trunk=False)))
+            calls.append(Call(len(pieces), (first, len(pieces)), long(trunk, branch)))
             pieces.append(branch)
     return Schedule(tuple(pieces), tuple(calls))
+
+
+def causal(
+    before: int, length: int, window: int | None, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """The mask [length, before + length] of tokens behind `before` others, made where it is used and nowhere larger:
+    a branch is short beside its trunk. torch's own `causal_lower_right` makes it again in every layer of a CPU."""
+    hidden = torch.full((length, before + length), float("-inf"), dtype=dtype, device=device)
+    if window is None:
+        return hidden.triu_(before + 1)
+    return hidden.triu(before + 1) + hidden.tril_(before - window)
 
 
 def visible(trunk: int, branches: tuple[int, ...], window: int | None) -> torch.Tensor:
