@@ -115,7 +115,7 @@ class Sieve:
         return None
 
     def _lengths(self, chosen: str, rejected: str) -> str | None:
-        long, short, unit = measured(chosen, rejected, self.unit, self.tokens)
+        long, short, unit = lengths(chosen, rejected, self.unit, self.tokens)
         if abs(long - short) < self.min_gap:
             return None
         said = f"chosen has {long} {unit}, rejected {short}"
@@ -176,7 +176,7 @@ def last_messages(record: Record) -> list[tuple[str, str]]:
     return [("answer", _last(record.messages))] if isinstance(record, Conversation) else []
 
 
-def measured(
+def lengths(
     chosen: str, rejected: str, unit: LengthUnit, tokens: Count | None = None
 ) -> tuple[int, int, str]:
     """Lengths of both sides in one unit, and its name. `auto`: words, or characters where either has no spaces."""

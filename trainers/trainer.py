@@ -81,7 +81,7 @@ class ForestTrainer(Trainer):
         reference: Reference,
         maker: RowMaker,
         head: AnswerHead,
-        steps: StepLog,
+        step_log: StepLog,
         settings: TrainConfig,
         **kwargs: Any,
     ) -> None:
@@ -89,7 +89,7 @@ class ForestTrainer(Trainer):
         self.rows = PlannedRows(plan, trees, reference, maker)
         super().__init__(train_dataset=self.rows, **kwargs)
         self.objective: Objective = objective
-        self.plan, self.maker, self.head, self.steps = plan, maker, head, steps
+        self.plan, self.maker, self.head, self.step_log = plan, maker, head, step_log
         self.fingerprint = plan.fingerprint(trees)
         self.evaluator: Evaluator | None = None
         self.online: OnlineReference | None = None
@@ -156,7 +156,7 @@ class ForestTrainer(Trainer):
         self.objective.end_step(step, sums)
         if self.evaluator is not None and self.evaluator.due(self.state.global_step):
             line |= self.evaluator(self.model_wrapped, self.head, self.state.global_step)
-        self.steps.step(self.state.global_step, step, line, self._rate)
+        self.step_log.step(self.state.global_step, step, line, self._rate)
 
     def _stop(self, finite: list[bool], losses: list[float]) -> None:
         """End the run with the rows named whose loss is no finite number. All processes come here together, so that
@@ -182,7 +182,7 @@ class ForestTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete and write the step's line; Trainer knows the gradient norm only here."""
         if "loss" in logs:
-            line = self.steps.write(float(logs.get("grad_norm") or 0.0))
+            line = self.step_log.write(float(logs.get("grad_norm") or 0.0))
             self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=line)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

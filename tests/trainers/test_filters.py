@@ -7,7 +7,7 @@ import pytest
 from prefdata.errors import PrefdataError
 from prefdata.records import PreferencePair, message
 from tests.support.forests import config
-from trainers.filters import FILTERS, Sieve, make_sieve, measured, parse_filters
+from trainers.filters import FILTERS, Sieve, lengths, make_sieve, parse_filters
 
 CHINESE = "这张图片显示了一个三角形,我们可以用勾股定理来计算它的斜边。" * 20
 THAI = "ภาพนี้แสดงรูปสามเหลี่ยมมุมฉาก" * 30
@@ -81,13 +81,13 @@ def test_the_last_message_is_looked_at() -> None:
 
 
 def test_lengths_are_words_or_characters_by_the_writing() -> None:
-    assert measured("one two", "three", "auto") == (2, 1, "words")
-    assert measured("三角形", "圆", "auto") == (3, 1, "characters")
-    assert measured("three words here", "这是三角形", "auto") == (16, 5, "characters")
-    assert measured("세 개의 각", "원", "auto") == (3, 1, "words")
-    assert measured("ສາມຫຼ່ຽມ", "ok", "auto")[2] == "characters"  # Lao, which `script_of` has no name for
-    assert measured("one two", "three", "characters") == (7, 5, "characters")
-    assert measured("one two", "three", "tokens", len) == (7, 5, "tokens")
+    assert lengths("one two", "three", "auto") == (2, 1, "words")
+    assert lengths("三角形", "圆", "auto") == (3, 1, "characters")
+    assert lengths("three words here", "这是三角形", "auto") == (16, 5, "characters")
+    assert lengths("세 개의 각", "원", "auto") == (3, 1, "words")
+    assert lengths("ສາມຫຼ່ຽມ", "ok", "auto")[2] == "characters"  # Lao, which `script_of` has no name for
+    assert lengths("one two", "three", "characters") == (7, 5, "characters")
+    assert lengths("one two", "three", "tokens", len) == (7, 5, "tokens")
 
 
 def test_length_ratios() -> None:
