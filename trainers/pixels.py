@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from xxhash import xxh3_128_hexdigest
 
 from prefdata.errors import EXIT_DATA, PrefdataError
 from trainers.families import Opened
 from trainers.trees import BadRow, Tree
 
 Images = tuple[Path | bytes, ...]
+Key = tuple[Path | str, ...]
+"""Images by path, or by a hash of their content: an embedded picture is not kept beside its tensors."""
 
 _DUMMY_SIDE = 64
 """Pixels; processors make of it whatever their models take."""
@@ -26,7 +29,7 @@ class PixelStore:
 
     def __init__(self, opened: Opened, budget: int = 2 << 30) -> None:
         self.opened, self.room = opened, budget
-        self._kept: dict[Images, dict[str, torch.Tensor]] = {}
+        self._kept: dict[Key, dict[str, torch.Tensor]] = {}
 
     def run(self, text: str, images: Images) -> tuple[int, ...]:
         """Token ids of a rendered prompt with its image tokens expanded; the pixel inputs are kept for later."""
@@ -43,7 +46,7 @@ class PixelStore:
         """The pixel inputs of a tree; none without images."""
         if not tree.images:
             return {}
-        kept = self._kept.get(tree.images)
+        kept = self._kept.get(_key(tree.images))
         if kept is not None:
             return kept
         try:
@@ -78,7 +81,7 @@ class PixelStore:
         images: Images = (data.getvalue(),)
         settings = dict.fromkeys(self.opened.family.one_tile, False)
         out = self._process(self.opened.processor.image_token, images, **settings)
-        self._kept[images] = self._pixels(out)
+        self._kept[_key(images)] = self._pixels(out)
         return Tree("dummy image", tuple(out["input_ids"][0].tolist()), (), (), images)
 
     def _process(self, text: str, images: Images, **settings: Any) -> Any:
@@ -99,10 +102,14 @@ class PixelStore:
         }
 
     def _keep(self, images: Images, tensors: dict[str, torch.Tensor]) -> None:
-        size = sum(value.nbytes for value in tensors.values())
-        if images not in self._kept and size <= self.room:
+        size, key = sum(value.nbytes for value in tensors.values()), _key(images)
+        if key not in self._kept and size <= self.room:
             self.room -= size
-            self._kept[images] = tensors
+            self._kept[key] = tensors
+
+
+def _key(images: Images) -> Key:
+    return tuple(image if isinstance(image, Path) else xxh3_128_hexdigest(image) for image in images)
 
 
 def _open(source: Path | bytes) -> Any:

@@ -11,6 +11,8 @@ from tests.support.forests import Grove, alone
 from tests.support.tiny_families import PICTURED, TEXT
 from trainers import check, export, families
 from trainers.logprobs import token_logps
+from trainers.pixels import PixelStore
+from trainers.trees import Tree
 
 TOLERANCE = 1e-5
 Planter = Callable[[str], Grove]
@@ -135,6 +137,17 @@ def test_pixels_beyond_the_budget_are_made_again_and_equal(kind: str, grove_of: 
     again = grove.maker.make(grove.trees)["forward"]
     assert kept.keys() == again.keys()
     assert all(torch.equal(kept[key], again[key]) for key in kept if isinstance(kept[key], torch.Tensor))
+
+
+def test_an_embedded_picture_is_not_kept_beside_its_pixels(models: dict[str, Path]) -> None:
+    store = PixelStore(families.open_model(str(models["llava"])))
+    (picture,) = store.dummy().images
+    assert isinstance(picture, bytes)
+    store.run(store.opened.processor.image_token, (picture,))
+    (key,) = {image for images in store._kept for image in images}
+    assert len(str(key)) < 64 < len(picture)
+    equal = Tree("rows.jsonl:1", (), (), (), (bytes(bytearray(picture)),))
+    assert store.load(equal) is store.load(equal)
 
 
 @pytest.mark.parametrize("kind", TEXT + PICTURED)
