@@ -82,20 +82,23 @@ class Groups(Sequence[Tree]):
         return self._known[members]
 
     def _cut(self, members: tuple[int, ...]) -> list[int]:
-        """One new tree, or as many as `_fits` makes necessary."""
-        found: list[int] = []
-        part: list[int] = []
+        """One new tree, or as many as the pairs of a step and the tokens of a row make necessary."""
         trees = {number: self.single[number] for number in members}
+        parts: list[list[int]] = []
+        answers: set[str] = set()
+        tokens = units = 0  # of the last part; counted, because merging to count hashes every answer again
         for number in members:
-            longer = [*part, number]
-            if part and not self._fits(merge([trees[one] for one in longer])):
-                found.append(self._number(tuple(part), trees))
-                longer = [number]
-            part = longer
-        return [*found, self._number(tuple(part), trees)]
-
-    def _fits(self, tree: Tree) -> bool:
-        return tree.shared_tokens <= self.max_tokens and tree.measure.units <= self.batch_size
+            tree, more = trees[number], self._measures[number].units
+            lengths = {key: len(b.inputs) for key, b in zip(tree.branch_keys, tree.branches, strict=True)}
+            fresh = sum(length for key, length in lengths.items() if key not in answers)
+            if not parts or tokens + fresh > self.max_tokens or units + more > self.batch_size:
+                parts.append([])
+                answers, tokens, units = set(), len(tree.trunk), 0
+                fresh = sum(lengths.values())
+            parts[-1].append(number)
+            answers |= lengths.keys()
+            tokens, units = tokens + fresh, units + more
+        return [self._number(tuple(part), trees) for part in parts]
 
     def _number(self, members: tuple[int, ...], trees: dict[int, Tree]) -> int:
         if len(members) == 1:

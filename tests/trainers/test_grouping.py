@@ -1,6 +1,7 @@
 """Grouping by question: fewer tokens, the gradient of the single pairs, every pair once."""
 
 import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from prefdata.mixtures import Mixture, Source, epoch
 from tests.support.forests import Grove, config, grow
 from tests.support.tiny_models import write_pairs
+from trainers import grouping
 from trainers.grouping import Groups, merge
 from trainers.logprobs import branch_sums, token_logps
 from trainers.objective import make_objective
@@ -115,6 +117,20 @@ def test_questions_with_too_much_become_several_trees() -> None:
     assert [len(by_pairs[number].pairs) for number in by_pairs.order(range(10))] == [4, 4, 2]
     by_tokens = Groups(single, config(Path("m"), Path("d"), batch_size=100, max_tokens=12))
     assert [by_tokens[number].shared_tokens for number in by_tokens.order(range(10))] == [12, 12, 8]
+
+
+def test_a_question_of_many_rows_is_merged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    merged: list[int] = []
+
+    def counting(trees: Sequence[Tree]) -> Tree:
+        merged.append(len(trees))
+        return merge(trees)
+
+    monkeypatch.setattr(grouping, "merge", counting)
+    single = [tree(0, n, 50 + n, n) for n in range(20)]
+    groups = Groups(single, config(Path("m"), Path("d"), batch_size=10, max_tokens=1000))
+    assert len(groups.order(range(20))) == 2
+    assert merged == [10, 10]
 
 
 def test_an_epoch_in_another_order_makes_the_same_groups() -> None:
