@@ -102,8 +102,8 @@ class RewardShift:
 
     `none` is 0 (what TRL >= 0.2x computes), `cumulative` the mean of all pairs so far (what InternVL's trainer
     computes), `ema` an exponential mean from 0. It moves once per optimiser step, *after* the step, so that it
-    depends neither on how pairs are packed nor on accumulation; the original moves it per micro-batch, before use
-    (`--compat internvl`).
+    depends neither on how pairs are packed nor on accumulation; the original moves it per micro-batch, before use,
+    each micro-batch weighing the same (`--compat internvl`).
     """
 
     def __init__(self, mode: Delta, decay: float = 0.99) -> None:

@@ -138,9 +138,9 @@ class Preference(Objective):
 
     def _take_in(self, chosen: torch.Tensor, rejected: torch.Tensor, weight: int) -> None:
         """Move delta by the rewards of the rows that all processes are at."""
-        fresh = (
-            torch.stack([(chosen + rejected).sum().detach(), chosen.new_tensor(2.0 * len(chosen))]) * weight
-        )
+        # A micro-batch weighs 1 however many pairs it holds: TRL 0.10 hands its running mean their mean.
+        mean = torch.cat([chosen, rejected]).mean().detach()
+        fresh = torch.stack([mean, torch.ones_like(mean)]) * weight
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(fresh)
         total, count = fresh.tolist()

@@ -199,10 +199,9 @@ class RunningMean:
         self.mean, self.count = 0.0, 1e-24
 
     def update(self, values: torch.Tensor) -> float:
-        """Take in a micro-batch's rewards of both sides."""
-        total = self.count + values.numel()
-        self.mean += (float(values.mean()) - self.mean) * values.numel() / total
-        self.count = total
+        """Take in a micro-batch's rewards of both sides: their mean, as one value."""
+        self.count += 1
+        self.mean += (float(values.mean()) - self.mean) / self.count
         return self.mean
 
 
