@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefdata.progress import say
-from trainers import logprobs
 from trainers.config import TrainConfig
 from trainers.grow import Grown
+from trainers.logprobs import chunk_elements
 from trainers.memory import Estimate, available, estimate, gib, sharding
 from trainers.plan import Plan
 from trainers.rows import RowMaker
@@ -62,7 +62,7 @@ def tell_memory(
     tokens = {row: sum(sizes[tree] for tree in row) for row in rows}
     largest = max(tokens, key=lambda row: (tokens[row], row))
     found = estimate(
-        model, maker.host([trees[number] for number in largest]), logprobs._CHUNK_ELEMENTS,
+        model, maker.host([trees[number] for number in largest]), chunk_elements(maker.device),
         compute=maker.autocast_to or maker.dtype, sharding=sharding(deepspeed, maker.processes),
         checkpointing=config.gradient_checkpointing,
     )  # fmt: skip

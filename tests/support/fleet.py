@@ -62,8 +62,8 @@ def _disturbed(case: dict[str, Any]) -> Any:
     from trainers.trainer import ForestTrainer
 
     stack = ExitStack()
-    chunk = case.pop("chunk", logprobs._CHUNK_ELEMENTS)
-    stack.enter_context(mock.patch.object(logprobs, "_CHUNK_ELEMENTS", chunk))
+    chunk = case.pop("chunk", logprobs._CHUNK_ON_CPU)
+    stack.enter_context(mock.patch.object(logprobs, "_CHUNK_ON_CPU", chunk))
     stop_at, kill_saving = case.pop("stop_at", None), case.pop("kill_saving", None)
     loss = ForestTrainer.compute_loss
 

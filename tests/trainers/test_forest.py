@@ -22,13 +22,17 @@ def test_chunked_head_equals_whole(
     row = grove.maker.make(grove.trees[:4])
     results = []
     for elements in (1 << 24, 264 * 7):
-        monkeypatch.setattr(logprobs, "_CHUNK_ELEMENTS", elements)
+        monkeypatch.setattr(logprobs, "_CHUNK_ON_CPU", elements)
         grove.model.zero_grad()
         logps = token_logps(grove.model, grove.head, row)
         logps.sum().backward()
         results.append((logps.detach(), gradients(grove.model)["lm_head.weight"].clone()))
     assert torch.allclose(results[0][0], results[1][0], atol=1e-6)
     assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
+
+
+def test_a_gpu_scores_hundreds_of_tokens_of_a_large_vocabulary_at_once() -> None:
+    assert logprobs.chunk_elements(torch.device("cuda")) // 152_000 > 512
 
 
 def test_head_gives_ordinary_logits_unless_asked(models: dict[str, Path], text_pairs: Path) -> None:
