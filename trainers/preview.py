@@ -35,6 +35,8 @@ def describe(
     units = "conversations" if config.stage == "sft" else "pairs"
     rows = f"{todo.rows_per_step} packed rows per step and process"
     say(f"plan: {len(todo.steps)} steps of {config.batch_size} {units}, {rows}")
+    if small := small_step(todo, config.batch_size):
+        say(f"plan: not every step is full; the smallest has {small} {units}, at the rate of a full one")
     drawn = len(grown.order(config.seed, 0))
     if drawn != len(measures):
         say(f"plan: {drawn} rows per epoch, as the mixture asks (`prefdata mix plan` shows them by source)")
@@ -50,6 +52,13 @@ def describe(
         )
     if expected is not None:
         say(f"plan: expected first loss {expected:.4f}")
+
+
+def small_step(todo: Plan, batch_size: int) -> int | None:
+    """The pairs or conversations of the smallest step where that is less than a full one: an epoch's last step may
+    hold one, which then moves the model as far as a whole batch does."""
+    smallest = min(step.pairs or step.answers for step in todo.steps)
+    return smallest if smallest < batch_size else None
 
 
 def tell_memory(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prefdata.errors import PrefdataError
 from prefdata.mixtures import Mixture, Source, epoch
 from trainers.plan import Plan, make_plan
+from trainers.preview import small_step
 from trainers.trees import Branch, Tree
 
 MIXTURE = Mixture((Source(name="rows", annotation=Path("rows.jsonl")),))
@@ -79,3 +80,9 @@ def test_batch_that_does_not_divide_is_refused() -> None:
 def test_max_steps_repeats_the_data() -> None:
     made = plan([tree(number) for number in range(6)], max_steps=5)
     assert [len(step.trees) for step in made.steps] == [4, 2, 4, 2, 4]
+
+
+def test_a_step_that_is_not_full_is_told() -> None:
+    trees = [tree(number) for number in range(9)]
+    assert small_step(plan(trees), 4) == 1
+    assert small_step(plan(trees[:8]), 4) is None
