@@ -3,7 +3,8 @@
 `train_together` starts this file with torchrun, which is thereby tested too. A case holds settings of
 `forests.config`, and may hold: `chunk`, logits that the head takes at once; `stop_at`, a step in which every process
 is stopped; `kill_saving`, a step whose checkpoint is all but whole when the first process is killed. A case that ends
-with an error leaves its sentence in `error-RANK.txt`.
+with an error leaves its sentence in `error-RANK.txt`; every process leaves in `trained-RANK.jsonl` the rows that went
+through its model, as [step, places] in their order.
 """
 
 import json
@@ -67,10 +68,13 @@ def _disturbed(case: dict[str, Any]) -> Any:
     stop_at, kill_saving = case.pop("stop_at", None), case.pop("kill_saving", None)
     loss = ForestTrainer.compute_loss
 
-    def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def stopping(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step + 1 == stop_at:
             raise InterruptedError(f"step {stop_at}")
-        return loss(self, *args, **kwargs)
+        places = [tree.place for tree in inputs["row"]["trees"]] if inputs["planned"].weight else []
+        with open(Path(self.args.output_dir) / f"trained-{os.environ['RANK']}.jsonl", "a") as stream:
+            stream.write(json.dumps([self.state.global_step + 1, places]) + "\n")
+        return loss(self, model, inputs, *args, **kwargs)
 
     def killing(path: Path, *args: Any) -> None:
         if path.parent.name == f"checkpoint-{kill_saving}":

@@ -85,6 +85,23 @@ def test_two_processes_equal_one_in_every_step_and_weight(case: str, runs: Path)
     assert max(float((before[name] - after[name]).abs().max()) for name in before) < 1e-4
 
 
+@pytest.mark.parametrize("case", FINISHED)
+def test_processes_train_on_disjoint_rows_whose_union_is_the_plan(case: str, runs: Path) -> None:
+    """From the rows that went through each process's model: the run is one epoch, so the plan is every row once."""
+    trained: list[dict[int, list[str]]] = [{}, {}]
+    for rank, steps in enumerate(trained):
+        for line in (runs / case / f"trained-{rank}.jsonl").read_text().splitlines():
+            step, places = json.loads(line)
+            steps.setdefault(step, []).extend(places)
+    for line in log_of(runs / case):
+        assert sum(len(steps[line["step"]]) for steps in trained) == line["pairs"]
+    seen = [{place for places in steps.values() for place in places} for steps in trained]
+    assert all(seen)
+    assert not seen[0] & seen[1]
+    lines = [int(p.rpartition(":")[2]) for steps in trained for places in steps.values() for p in places]
+    assert sorted(lines) == list(range(1, 11))
+
+
 def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(runs: Path) -> None:
     for whole, killed in zip(log_of(runs / "zero3"), log_of(runs / "zero3-killed"), strict=True):
         assert killed["loss"] == pytest.approx(whole["loss"], abs=1e-6)
