@@ -133,9 +133,9 @@ class Engine(Protocol):
 
 @runtime_checkable
 class WatchesItself(Protocol):
-    """An engine that notices what makes no progress in it and restarts that alone; `restarts` counts how often."""
+    """An engine that notices what makes no progress in it and restarts that alone."""
 
-    restarts: int
+    watches_itself: Literal[True]
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipelines import machine
 from pipelines.cli.options import EngineOptions
@@ -47,6 +47,8 @@ _EXTRA_SHARE = 8
 class ReplicasEngine:
     """Copies of the engine that the options name."""
 
+    watches_itself: Literal[True] = True
+
     def __init__(self, options: EngineOptions, copies: int) -> None:
         names = EngineOptions.__struct_fields__
         alone = {name: getattr(options, name) for name in names} | {"dp": None}
@@ -68,7 +70,6 @@ class ReplicasEngine:
         self._one: Engine = make_engine(self._options)
         self.name, self.batch_size = self._one.name, self._one.batch_size
         self.calls = copies * self._one.calls
-        self.restarts = 0
         self._copies: dict[int, Copy] = {}
         self._ready: set[int] = set()
         self._keepers: dict[int, asyncio.Task[None]] = {}
@@ -172,7 +173,6 @@ class ReplicasEngine:
                     f"copy {number} of the engine ended ({why}); it is started again, "
                     f"what it owed ({owed}) is asked again"
                 )
-                self.restarts += 1
                 await self._begin(number)
             except PrefdataError as error:
                 await self._give_up(number, error)
