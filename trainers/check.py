@@ -20,7 +20,7 @@ from prefdata.progress import say
 from trainers.logprobs import AnswerHead
 from trainers.positions import modality
 from trainers.rows import RowMaker
-from trainers.trees import Tree
+from trainers.trees import Tree, measured
 
 _TREES = 3
 _TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -157,8 +157,10 @@ def _other_positions(model: Any, trees: Sequence[Tree], maker: RowMaker) -> str 
 
 def _unseen_window(trees: Sequence[Tree], maker: RowMaker) -> str | None:
     opened = maker.pixels.opened
-    longest = max(tree.longest for tree in trees)
-    if opened.proven or opened.window is None or longest <= opened.window:
+    if opened.proven or opened.window is None:
+        return None
+    longest = max(tree.longest for tree in trees)  # reads every tree, so it is asked last
+    if longest <= opened.window:
         return None
     return (
         f"`{opened.config.model_type}` has a sliding window of {opened.window} tokens and is not proven with a "
@@ -179,7 +181,7 @@ def _run(tree: Tree, model: Any, forward: dict[str, Any]) -> torch.Tensor:
 
 def _some(trees: Sequence[Tree]) -> list[Tree]:
     """The first trees, one with an image among them where there is one."""
-    pictured = next((number for number, tree in enumerate(trees) if tree.images), 0)
+    pictured = next((number for number, measure in enumerate(measured(trees)) if measure.images), 0)
     return [trees[number] for number in sorted({*range(min(_TREES, len(trees))), pictured})]
 
 
