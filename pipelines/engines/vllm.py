@@ -136,7 +136,14 @@ class VllmEngine(WorkerEngine):
             )
             for completion, seed in zip(completions, seeds, strict=True)
         )
-        return Reply(id=request.id, samples=samples, prompt_tokens=len(outputs[0].prompt_token_ids))
+        # A greedy answer that stands there n times was generated once.
+        made = samples[:1] if request.sampling.temperature == 0 else samples
+        return Reply(
+            id=request.id,
+            samples=samples,
+            prompt_tokens=len(outputs[0].prompt_token_ids),
+            generated_tokens=sum(len(sample.token_ids) for sample in made),
+        )
 
     def _prompt(self, request: Request, images: list[Any]) -> dict[str, Any]:
         text = self.renderer.prompt(request)

@@ -63,6 +63,7 @@ def test_stops_at_the_end_of_an_answer(running: Running) -> None:
     (reply,) = running.ask(request(QUESTIONS[0], n=3, sampling=GREEDY))
     assert [sample.text for sample in reply.samples] == ["The capital of France is Paris."] * 3
     assert reply.samples[0].finish_reason == "stop"
+    assert reply.tokens == len(reply.samples[0].token_ids), "generated once"
 
 
 @pytest.mark.parametrize(
