@@ -12,7 +12,7 @@ disk.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -87,18 +87,20 @@ class OnlineReference:
     For data that passes once through a run and is never used again, and to compare the cache with.
     """
 
-    def __init__(self, model: Any, head: AnswerHead, *, adapted: Any = None) -> None:
-        """model: what runs the forward. adapted: the PEFT model in it, whose adapters are then off; None = a copy."""
-        self.model, self.head, self.adapted = model, head, adapted
+    def __init__(self, model: Any, head: AnswerHead, maker: RowMaker, *, adapted: Any = None) -> None:
+        """model: what runs the forward. adapted: the PEFT model in it, whose adapters are then off; None = a copy.
+
+        maker: what makes the rows; it knows the compute type, which Trainer gives to the policy's forward alone.
+        """
+        self.model, self.head, self.maker, self.adapted = model, head, maker, adapted
         if adapted is None:
             model.requires_grad_(False).eval()
 
     @torch.no_grad()
     def __call__(self, row: Row) -> torch.Tensor:
         """Summed log-probability of each branch: [branches]."""
-        if self.adapted is None:
-            return branch_sums(token_logps(self.model, self.head, row), row)
-        with self.adapted.disable_adapter():
+        without = nullcontext() if self.adapted is None else self.adapted.disable_adapter()
+        with without, self.maker.autocast():
             return branch_sums(token_logps(self.model, self.head, row), row)
 
 

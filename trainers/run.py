@@ -26,6 +26,7 @@ from trainers.trees import Chosen
 
 if TYPE_CHECKING:
     from trainers.reference import OnlineReference
+    from trainers.rows import RowMaker
 
 
 def run(config: TrainConfig) -> dict[str, Any] | None:
@@ -127,7 +128,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
             asked = [Chosen(trees, todo.used)] if config.reference == "cached" else []
             for needed in (*asked, *([held.trees] if held else [])):
                 known |= reference.reference_logps(model, head, opened, needed, maker, cache, kernels)
-    expected = goal.first_loss(todo.steps[0], trees, known) if config.reference == "cached" else None
+    # Asked in every step, the reference tells nothing before step 1; of the losses only dpo's needs nothing of it.
+    foreseen = config.reference == "cached" or (config.reference == "online" and config.stage == "dpo")
+    expected = goal.first_loss(todo.steps[0], trees, known) if foreseen else None
     if rank == 0:
         preview.describe(config, grown, trees, todo, maker, expected)
     if config.stage == "reward":
@@ -144,9 +147,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, config, model=model, args=args)
     if config.reference == "online":
         if config.lora_rank:
-            loop.online = reference.OnlineReference(model, head, adapted=model)
+            loop.online = reference.OnlineReference(model, head, maker, adapted=model)
         else:
-            loop.online = frozen_copy(load(config, opened, dtype, args.device), share=maker.share)
+            loop.online = frozen_copy(load(config, opened, dtype, args.device), maker)
     if checkpoint is not None:
         loop.restore(msgspec.json.decode((checkpoint / STATE_FILE).read_bytes()), checkpoint)
     if rank == 0:
@@ -220,15 +223,15 @@ def load(config: TrainConfig, opened: Opened, dtype: torch.dtype, device: torch.
     return model
 
 
-def frozen_copy(model: Any, *, share: bool) -> "OnlineReference":
+def frozen_copy(model: Any, maker: "RowMaker") -> "OnlineReference":
     """A second model as the reference, cut over processes as the first is."""
     from trainers import attention, shards
     from trainers.logprobs import AnswerHead
     from trainers.reference import OnlineReference
 
-    if share:
+    if maker.share:
         attention.install(model)
-    frozen = OnlineReference(model, AnswerHead(model))
+    frozen = OnlineReference(model, AnswerHead(model), maker)
     if shards.partitioned():
         shards.forward_engine(model)  # lives in the model's hooks
     return frozen

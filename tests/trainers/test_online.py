@@ -26,6 +26,20 @@ def test_online_equals_cached(
     assert not list((tmp_path / "online").glob("reference-*"))
 
 
+@pytest.mark.parametrize("more", [{}, {"lora_rank": 4}], ids=["copy", "adapters-off"])
+def test_rewards_start_at_nothing_in_bf16(
+    more: dict[str, Any], models: dict[str, Path], text_pairs: Path, tmp_path: Path
+) -> None:
+    """The policy computes in bf16 over fp32 weights, and so must the reference."""
+    train(
+        model=models["llama"], data=text_pairs, output=tmp_path, max_steps=1, reference="online", dtype="bf16",
+        beta=1.0, **more,
+    )  # fmt: skip
+    (line,) = log_of(tmp_path)
+    assert line["reward_chosen"] == pytest.approx(0, abs=1e-6)
+    assert line["kl"] == pytest.approx(0, abs=1e-9)
+
+
 def test_without_a_reference_rewards_are_log_probabilities(
     models: dict[str, Path], text_pairs: Path, tmp_path: Path
 ) -> None:
