@@ -48,6 +48,7 @@ def sharing_holds(
     fault = _unseen_window(trees, maker) or _other_positions(model, first, maker)
     if fault is None:
         fault = _other_logps(model, head, first, maker, ordinary_logps(model, first, maker))
+    fault = _agreed(fault, maker)
     if fault is None:
         return True
     if required:
@@ -177,6 +178,18 @@ def _run(tree: Tree, model: Any, forward: dict[str, Any]) -> torch.Tensor:
         raise
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         raise _Refused(tree.place, " ".join(str(error).split())[:200].rstrip(".")) from error
+
+
+def _agreed(fault: str | None, maker: RowMaker) -> str | None:
+    """A fault that any process has found, as that process says it: all must take the same path.
+
+    Devices round differently, so that near the limit one may find a fault where the others find none.
+    """
+    found: list[str | None] = [fault]
+    if maker.processes > 1:
+        found = [None] * maker.processes
+        torch.distributed.all_gather_object(found, fault)
+    return next((said for said in found if said is not None), None)
 
 
 def _some(trees: Sequence[Tree]) -> list[Tree]:

@@ -2,9 +2,10 @@
 
 `train_together` starts this file with torchrun, which is thereby tested too. A case holds settings of
 `forests.config`, and may hold: `chunk`, logits that the head takes at once; `stop_at`, a step in which every process
-is stopped; `kill_saving`, a step whose checkpoint is all but whole when the first process is killed. A case that ends
-with an error leaves its sentence in `error-RANK.txt`; every process leaves in `trained-RANK.jsonl` the rows that went
-through its model, as [step, places] in their order.
+is stopped; `kill_saving`, a step whose checkpoint is all but whole when the first process is killed; `fault_on`, the
+one process that finds a fault in the shared path. A case that ends with an error leaves its sentence in
+`error-RANK.txt`; every process leaves in `trained-RANK.jsonl` the rows that went through its model, as [step, places]
+in their order.
 """
 
 import json
@@ -59,12 +60,14 @@ def _disturbed(case: dict[str, Any]) -> Any:
     from contextlib import ExitStack
 
     from prefdata.jsonl import write_json
-    from trainers import logprobs
+    from trainers import check, logprobs
     from trainers.trainer import ForestTrainer
 
     stack = ExitStack()
     chunk = case.pop("chunk", logprobs._CHUNK_ON_CPU)
     stack.enter_context(mock.patch.object(logprobs, "_CHUNK_ON_CPU", chunk))
+    if os.environ["RANK"] == str(case.pop("fault_on", None)):
+        stack.enter_context(mock.patch.object(check, "_other_logps", return_value="made to differ"))
     stop_at, kill_saving = case.pop("stop_at", None), case.pop("kill_saving", None)
     loss = ForestTrainer.compute_loss
 

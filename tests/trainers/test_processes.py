@@ -54,9 +54,10 @@ def runs(common: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     first = [case(name, name) for name in FINISHED]
     broken = case("broken", "zero3", learning_rate=1e30)
+    disagreed = case("disagreed", "zero3", fault_on=1)
     stopped = case("zero1", "zero1", save_steps=1, stop_at=3)
     killed = case("zero3-killed", "zero3", save_steps=1, kill_saving=2, save_total=1)
-    done = train_together(folder, [*first, broken, stopped, killed])
+    done = train_together(folder, [*first, disagreed, broken, stopped, killed])
     assert done.returncode != 0
     assert (folder / "zero3-killed" / "checkpoint-1" / "prefdata.json").is_file(), done.stderr[-4000:]
     again = train_together(
@@ -72,7 +73,7 @@ def runs(common: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.mark.parametrize("case", [*FINISHED, "zero1", "zero3-killed"])
+@pytest.mark.parametrize("case", [*FINISHED, "disagreed", "zero1", "zero3-killed"])
 def test_two_processes_equal_one_in_every_step_and_weight(case: str, runs: Path) -> None:
     one = "one-lora" if "lora" in case else "one"
     assert json.loads((runs / case / "train.json").read_text())["rows_per_step"] > 1
@@ -100,6 +101,11 @@ def test_processes_train_on_disjoint_rows_whose_union_is_the_plan(case: str, run
     assert not seen[0] & seen[1]
     lines = [int(p.rpartition(":")[2]) for steps in trained for places in steps.values() for p in places]
     assert sorted(lines) == list(range(1, 11))
+
+
+def test_a_fault_that_one_process_finds_in_sharing_counts_for_all(runs: Path) -> None:
+    cards = [json.loads((runs / case / "train.json").read_text()) for case in ("zero3", "disagreed")]
+    assert [card["shared"] for card in cards] == [True, False]
 
 
 def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(runs: Path) -> None:
