@@ -8,6 +8,7 @@ plan on every process), times the number of processes, because gradients are sum
 over processes. So neither packing nor accumulation nor ranks change how much a pair weighs.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
             "step": step,
             "planned": planned,
         }
+
+
+def _listed(places: list[str]) -> str:
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return ", ".join(places[:_NAMED]) + more
 
 
 def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -172,17 +178,33 @@ class ForestTrainer(Trainer):
             torch.distributed.all_gather_object(everywhere, mine)
         found = [fault for faults in everywhere for fault in faults]
         places = [place for _, row in found for place in row]
-        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
         raise PrefdataError(
             f"Step {self.state.global_step}: the loss is not a finite number ({found[0][0]}) in the rows "
-            f"{', '.join(places[:_NAMED])}{more}; lower --learning-rate, or look at these rows.",
+            f"{_listed(places)}; lower --learning-rate, or look at these rows.",
+            exit_code=EXIT_DATA,
+        )
+
+    def _refuse_gradient(self, norm: float) -> None:
+        """End the run before its weights, which the optimiser has just made no numbers, are saved.
+
+        The norm is one for all processes, so that all come here. DeepSpeed says -1 where it is no finite number.
+        """
+        if math.isfinite(norm) and norm >= 0:
+            return
+        step = self.plan.steps[self.state.global_step - 1]
+        raise PrefdataError(
+            f"Step {self.state.global_step}: the gradient is not a finite number, though the loss is, in a step of the "
+            f"rows {_listed([self.rows.trees[number].place for number in step.trees])}; lower --learning-rate, or "
+            "look at these rows.",
             exit_code=EXIT_DATA,
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete and write the step's line; Trainer knows the gradient norm only here."""
         if "loss" in logs:
-            line = self.step_log.write(float(logs.get("grad_norm") or 0.0))
+            norm = float(logs.get("grad_norm") or 0.0)
+            self._refuse_gradient(norm)
+            line = self.step_log.write(norm)
             self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=line)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

@@ -292,6 +292,29 @@ def test_not_a_number_stops_with_the_rows_named(
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("deepspeed", ["none", "zero1"])
+def test_a_gradient_that_is_not_a_number_is_never_saved(
+    deepspeed: str, models: dict[str, Path], text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import objective
+    from trainers.logprobs import token_logps
+
+    def edged(*args: Any) -> torch.Tensor:
+        values = token_logps(*args)
+        return values + (values - values.detach()).abs().sqrt()  # + 0, with an infinite slope
+
+    monkeypatch.setattr(objective, "token_logps", edged)
+    common: dict[str, Any] = {
+        "model": models["llama"],
+        "data": text_pairs,
+        "stage": "sft",
+        "output": tmp_path,
+    }
+    with pytest.raises(PrefdataError, match=r"Step 1: the gradient is not a finite number.*pairs\.jsonl:\d+"):
+        train(max_steps=1, save_steps=1, deepspeed=deepspeed, **common)
+    assert not list(tmp_path.glob("**/*.safetensors"))
+
+
 def test_a_reference_that_is_not_the_policy_is_reported(
     models: dict[str, Path], text_pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
