@@ -144,7 +144,9 @@ def run(config: TrainConfig) -> dict[str, Any] | None:
     if rank == 0:
         preview.tell_memory(config, model, trees, todo, maker, args.deepspeed)
     log = steplog.StepLog(output / "train_log.jsonl", len(todo.steps), expected, writes=rank == 0)
-    loop = trainer.ForestTrainer(goal, todo, trees, known, maker, head, log, config, model=model, args=args)
+    # Online, `known` holds nothing but held-out answers.
+    given = known if config.reference == "cached" else {}
+    loop = trainer.ForestTrainer(goal, todo, trees, given, maker, head, log, config, model=model, args=args)
     if config.reference == "online":
         if config.lora_rank:
             loop.online = reference.OnlineReference(model, head, maker, adapted=model)

@@ -53,15 +53,20 @@ class PlannedRows(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, number: int) -> dict[str, Any]:
         step, planned = self.rows[number]
         trees = [self.trees[tree] for tree in planned.trees]
-        known = [
-            value for tree in trees for value in self.reference.get(tree.key, (0.0,) * len(tree.branches))
-        ]
+        known = [value for tree in trees for value in self._known(tree, planned)]
         return {
             "row": self.maker.host(trees),
             "reference": torch.tensor(known, dtype=torch.float64),
             "step": step,
             "planned": planned,
         }
+
+    def _known(self, tree: Tree, planned: PlannedRow) -> Sequence[float]:
+        """Of every branch. A stage without a reference, or one that is asked in every step, has none; a row that counts
+        for nothing needs none."""
+        if not self.reference or not planned.weight:
+            return (0.0,) * len(tree.branches)
+        return self.reference[tree.key]
 
 
 def _listed(places: list[str]) -> str:

@@ -1,6 +1,7 @@
 """What the loop does around the loss: loading ahead, trackers, memory that runs out."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from prefdata.errors import PrefdataError
-from tests.support.forests import config
+from tests.support.forests import Grove, config
 from tests.trainers.test_train import log_of, train
 from trainers.launch import memory_in_a_sentence
 from trainers.needs import refuse_tracker
+from trainers.plan import make_plan
+from trainers.trainer import PlannedRows
 
 
 def test_rows_made_ahead_train_the_same(models: dict[str, Path], pairs: Path, tmp_path: Path) -> None:
@@ -21,6 +24,22 @@ def test_rows_made_ahead_train_the_same(models: dict[str, Path], pairs: Path, tm
         train(model=models["llava"], data=pairs, output=out, max_steps=2, max_tokens=150, num_workers=workers)
         logs.append([line | {"seconds": 0} for line in log_of(out)])
     assert logs[0] == logs[1]
+
+
+def test_an_answer_without_a_reference_is_not_trained_on(grove_of: Callable[[str], Grove]) -> None:
+    grove = grove_of("llama")
+    plan = make_plan(
+        grove.trees, lambda epoch: range(3), batch_size=3, epochs=1, max_steps=0, processes=1, max_tokens=1,
+        share=True,
+    )  # fmt: skip
+    first = grove.trees[0]
+    rows = PlannedRows(plan, grove.trees, {first.key: (-1.0, -2.0)}, grove.maker)
+    numbers = [row.trees[0] for _, row in rows.rows]
+    assert rows[numbers.index(0)]["reference"].tolist() == [-1, -2]
+    with pytest.raises(KeyError):
+        rows[numbers.index(1)]
+    none = PlannedRows(plan, grove.trees, {}, grove.maker)
+    assert none[numbers.index(1)]["reference"].tolist() == [0, 0]
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
