@@ -72,9 +72,11 @@ class Plan:
         return sorted({tree for step in self.steps for tree in step.trees})
 
     def fingerprint(self, trees: Sequence[Tree]) -> str:
-        """A hash of the rows in their order; `claim.py` compares the settings."""
+        """A hash of the rows in their order and of how they are dealt out, for a checkpoint counts packed rows;
+        `claim.py` compares the settings."""
         measures = measured(trees)
-        return content_id([[measures[number].key for number in step.trees] for step in self.steps])
+        dealt = [len(self.steps[0].rows), self.rows_per_step]
+        return content_id(dealt, [[measures[number].key for number in step.trees] for step in self.steps])
 
 
 def make_plan(

@@ -232,8 +232,8 @@ class ForestTrainer(Trainer):
         """Take over what a checkpoint holds of ours; another plan (the same settings, but other rows) is refused."""
         if state["plan"] != self.fingerprint:
             raise PrefdataError(
-                f"{place}: this checkpoint was made with other rows or another number of processes; give the same data "
-                "to as many processes, or choose another --output-dir."
+                f"{place}: this checkpoint was made with other rows or another number of processes (or the self-check "
+                "chose another path); give the same data to as many processes, or choose another --output-dir."
             )
         self.objective.load(state["objective"])
         say(f"resume: from {place}")

@@ -64,6 +64,14 @@ def test_same_seed_same_plan_other_seed_other_order() -> None:
     assert plan(trees, seed=3).fingerprint(trees) != plan(trees, seed=4).fingerprint(trees)
 
 
+def test_a_plan_for_other_processes_or_rows_is_another() -> None:
+    trees = [tree(number) for number in range(12)]
+    one = plan(trees, max_tokens=9)
+    two = plan(trees, max_tokens=9, processes=2)
+    assert [sorted(step.trees) for step in one.steps] == [sorted(step.trees) for step in two.steps]
+    assert len({made.fingerprint(trees) for made in (one, two, plan(trees, max_tokens=1000))}) == 3
+
+
 def test_packing_changes_neither_order_of_steps_nor_their_rows() -> None:
     trees = [tree(number) for number in range(12)]
     wide, narrow = plan(trees, max_tokens=1000), plan(trees, max_tokens=9)
