@@ -4,7 +4,7 @@ Where it stands: `run.py` saves, `load` gives back. A reward model's folder is a
 transformers loads and which still generates, plus two files:
 
     score_head.safetensors   `weight` [1, width], fp32
-    reward.json              pooling, the reward token (or null), the compute type of the training, prefdata's version
+    reward.json              pooling, the reward token (or null), the types of the training, prefdata's version
 
 The decision to question: scoring goes through the same trees, rows and heads as training, one prompt with all its
 answers at a time, so that a score cannot depend on who asks.
@@ -12,7 +12,7 @@ answers at a time, so that a score cannot depend on who asks.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import torch
@@ -28,9 +28,11 @@ from trainers.given import HEAD_FILE
 from trainers.pixels import PixelStore
 from trainers.rows import RowMaker
 from trainers.scorehead import Pooling, ScoreHead, Whole, branch_scores, reward_token
+from trainers.settings import DTYPES
 from trainers.trees import BadRow, Tree
 
 CARD_FILE: Final = "reward.json"
+_NAMES: Final[dict[torch.dtype, Literal["fp32", "bf16"]]] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None
     dtype: str
     """fp32 or bf16: the compute type of the training, which scoring takes, too."""
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """The type of the weights then, over which bf16 may be computed: bf16 with DeepSpeed, fp32 without."""
     shared: bool
     """Whether the trunk was run once; a model for which that failed is scored the plain way, too."""
     prefdata: str = ""
@@ -51,11 +55,11 @@ def save_head(folder: Path, weight: torch.Tensor, config: TrainConfig, maker: Ro
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"weight": weight.contiguous()}, folder / HEAD_FILE)
-    computed = maker.autocast_to or maker.dtype
     card = Card(
         pooling=config.pooling,
         token=config.reward_token,
-        dtype="bf16" if computed is torch.bfloat16 else "fp32",
+        dtype=_NAMES[maker.autocast_to or maker.dtype],
+        weights=_NAMES[maker.dtype],
         shared=maker.share,
         prefdata=__version__,
     )
@@ -81,14 +85,16 @@ def load(folder: str | Path, *, device: str | None = None, max_tokens: int = 819
             f"{path / CARD_FILE}: cannot be read ({error}); train the model again."
         ) from error
     opened = families.open_model(str(path))
-    dtype = torch.bfloat16 if card.dtype == "bf16" else torch.float32
+    # As in training, to the type of the weights: what a rounded model says of an answer is another score.
+    dtype = DTYPES[card.weights]
+    autocast = DTYPES[card.dtype] if card.dtype != card.weights else None
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = families.load_weights(opened, dtype).to(place).eval()
     if card.shared:
         attention.install(model)
     head = ScoreHead(model)
     head.set_weight(load_file(path / HEAD_FILE)["weight"])
-    maker = RowMaker(PixelStore(opened), opened.pad_id, max_tokens, place, dtype, share=card.shared)
+    maker = RowMaker(PixelStore(opened), opened.pad_id, max_tokens, place, dtype, autocast, card.shared)
     return RewardModel(opened, model, head, maker, card)
 
 
@@ -134,7 +140,9 @@ class RewardModel:
         found: dict[int, tuple[float, ...]] = {}
         for members in self.maker.cut(trees):
             row = self.maker.make([trees[member] for member in members])
-            values = iter(branch_scores(self.model, self.head, row, self.card.pooling).tolist())
+            with self.maker.autocast():
+                scores = branch_scores(self.model, self.head, row, self.card.pooling)
+            values = iter(scores.tolist())
             for member in members:
                 found[member] = tuple(next(values) for _ in trees[member].branches)
         return [found[number] for number in range(len(trees))]

@@ -44,6 +44,7 @@ def accuracy_of(folder: Path, data: Path) -> tuple[float, list[tuple[float, ...]
         ("llava", {"pooling": "mean", "deepspeed": "zero1", "reward_loss": "focal"}),
         ("llava", {"pooling": "last", "lora_rank": 4, "learning_rate": 1e-2}),
         ("llama", {"pooling": "token", "reward_token": "<|im_start|>", "score_penalty": "l2"}),
+        ("llama", {"dtype": "bf16"}),
     ],
 )
 def test_a_reloaded_model_gives_the_same_scores(
