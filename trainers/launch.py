@@ -63,13 +63,14 @@ def launch(config: TrainConfig) -> int:
                 result = run(config)
             if result is not None:
                 out.write(msgspec.json.encode(result).decode() + "\n")
-    except PrefdataError as error:
+    except (PrefdataError, OSError) as error:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _ERROR_FILE in os.environ:
             raise
+        problem = from_os_error(error) if isinstance(error, OSError) else error
         # Started by torchrun or the like. The others wait in a collective until this process is gone, and an orderly
         # end would wait for them.
-        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own way is not reached
-        os._exit(error.exit_code)
+        print(f"error: {problem}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own way is not reached
+        os._exit(problem.exit_code)
     return 0
 
 
