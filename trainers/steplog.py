@@ -50,6 +50,7 @@ class StepLog:
         self._units, self._inputs = step.pairs or step.answers, step.inputs
         if math.isnan(self.first_loss):
             self.first_loss = values["loss"]
+        if number == 1:  # not the first that a resumed run logs, whose earlier lines may be lost
             self._compare_first()
         self.last_loss = values["loss"]
 
