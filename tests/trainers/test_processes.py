@@ -94,8 +94,8 @@ def test_processes_train_on_disjoint_rows_whose_union_is_the_plan(case: str, run
         for line in (runs / case / f"trained-{rank}.jsonl").read_text().splitlines():
             step, places = json.loads(line)
             steps.setdefault(step, []).extend(places)
-    for line in log_of(runs / case):
-        assert sum(len(steps[line["step"]]) for steps in trained) == line["pairs"]
+    for logged in log_of(runs / case):
+        assert sum(len(steps[logged["step"]]) for steps in trained) == logged["pairs"]
     seen = [{place for places in steps.values() for place in places} for steps in trained]
     assert all(seen)
     assert not seen[0] & seen[1]
