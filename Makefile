@@ -19,7 +19,7 @@ export PREFDATA_TEST_CACHE := $(TEST_CACHE)
 VLLM_ENV := VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 VLLM_LOGGING_LEVEL=WARNING
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench bench-train fuzz faults clean
+.PHONY: help demo demo-smoke test docs-check lint test-vllm test-consumers bench bench-train bench-generate fuzz faults clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,12 +61,16 @@ test-consumers: $(CONSUMERS_STAMP)  ## LLaMA-Factory and ms-swift load what conv
 
 bench: $(MAIN_STAMP)  ## the benchmarks, as interleaved ratios, into benchmarks/results/ (3 min)
 	@echo "bench: runs every benchmark and writes benchmarks/results/*.json (about 3 minutes)"
-	@set -e; for name in $(filter-out __init__ harness fuzz faults train learning original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	@set -e; for name in $(filter-out __init__ harness fuzz faults generate train learning original_rules plain_math_verify,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 	  $(VENV)/bin/python -m "benchmarks.$$name"; done
 
 bench-train: $(MAIN_STAMP)  ## training against TRL, a step each in turn (12 min)
 	@echo "bench-train: trains beside TRL's DPOTrainer and writes benchmarks/results/train.json (about 12 minutes)"
 	$(VENV)/bin/python -m benchmarks.train
+
+bench-generate: $(VLLM_STAMP) $(TEST_CACHE)/smollm2/config.json  ## generation on vLLM: the feed, one call for all, the original's schedule (10 min)
+	@echo "bench-generate: samples the same questions three ways on one vLLM engine (about 10 minutes)"
+	$(VLLM_ENV) $(VENV_VLLM)/bin/python -m benchmarks.generate --checkpoint $(TEST_CACHE)/smollm2
 
 fuzz: $(MAIN_STAMP)  ## ten minutes of damaged files against validate and convert (10 min)
 	$(VENV)/bin/python -m benchmarks.fuzz --seconds 600

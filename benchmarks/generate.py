@@ -1,6 +1,6 @@
 """How much of an engine's speed arrives: the feed against vLLM's own best and against the original's schedule.
 
-    .venv-vllm/bin/python -m benchmarks.generate --checkpoint ~/.cache/prefdata-tests/smollm2
+    make bench-generate
 
 One engine, three ways of asking it the same questions for `--samples` answers each, in turn, round by round:
 
