@@ -16,7 +16,7 @@ RESUME = "Stopped. The same command with --resume goes on from the last checkpoi
     examples="""prefdata train --stage mpo --model demo --data pairs.jsonl --output-dir out --max-steps 60
 prefdata train --stage dpo --model owner/name --data meta.json --output-dir out --lora-rank 16
 prefdata train --stage reward --model demo --data pairs.jsonl --output-dir rm --eval-share 0.1
-prefdata train --recipe internvl3-mpo-8b --model ./InternVL3-8B --data meta.json --output-dir out --nproc 8
+prefdata train --recipe internvl3-mpo-8b --model OpenGVLab/InternVL3-8B-hf --data meta.json --output-dir out --nproc 8
 prefdata train --stage sft --model ./model --data pairs.jsonl --output-dir out --nproc 2 --deepspeed zero1""",
 )
 def command(config: TrainConfig) -> int | None:

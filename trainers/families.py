@@ -113,12 +113,17 @@ def open_model(name: str) -> Opened:
     import transformers as hf
 
     path = resolve_model(name)
-    config = _in_a_sentence(name, lambda: hf.AutoConfig.from_pretrained(path))
+    given.refuse_own_code(name, _in_a_sentence(name, lambda: hf.PreTrainedConfig.get_config_dict(path)[0]))
+    # False said aloud: where nothing is said, transformers asks on the terminal whether code may be run.
+    config = _in_a_sentence(name, lambda: hf.AutoConfig.from_pretrained(path, trust_remote_code=False))
     text_config = config.get_text_config()
     family = _family(name, config)
     images = bool(family.pixels)
     processor = _in_a_sentence(
-        name, lambda: (hf.AutoProcessor if images else hf.AutoTokenizer).from_pretrained(path)
+        name,
+        lambda: (hf.AutoProcessor if images else hf.AutoTokenizer).from_pretrained(
+            path, trust_remote_code=False
+        ),
     )
     tokenizer = processor.tokenizer if images else processor
     if not getattr(processor, "chat_template", None):
@@ -149,7 +154,12 @@ def load_weights(opened: Opened, dtype: torch.dtype, **more: Any) -> Any:
     model, report = _in_a_sentence(
         opened.name,
         lambda: _loader(opened).from_pretrained(
-            opened.path, dtype=dtype, attn_implementation="sdpa", output_loading_info=True, **more
+            opened.path,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            trust_remote_code=False,
+            **more,
         ),
     )
     missing = sorted(report["missing_keys"])
@@ -164,7 +174,7 @@ def load_weights(opened: Opened, dtype: torch.dtype, **more: Any) -> Any:
 
 def empty(opened: Opened) -> Any:
     """A model of the same structure without its weights."""
-    return _loader(opened).from_config(opened.config)
+    return _loader(opened).from_config(opened.config, trust_remote_code=False)
 
 
 def _loader(opened: Opened) -> Any:
@@ -235,6 +245,10 @@ def _in_a_sentence(name: str, load: Any) -> Any:
     try:
         return load()
     except (OSError, ValueError, ImportError) as error:
+        if "trust_remote_code" in str(error):
+            raise PrefdataError(
+                f"{name}: its files ask for code of their own, and {given.OWN_CODE}."
+            ) from error
         reason = " ".join(str(error).split())[:200]
         where = "folder" if Path(name).is_dir() else "hub model"
         raise PrefdataError(f"{name}: this {where} cannot be loaded ({reason}).") from error

@@ -1,12 +1,16 @@
-"""What may be wrong with a model folder that would load all the same: adapters that are not merged, a head of its own.
+"""What a model folder may hold that is not trained: adapters that are not merged, a head of its own, code of its own.
 
-Where it stands: `launch.py` asks before anything is imported or started, `families.py` after loading. The decision to
-question: both are refused instead of mended. An adapter can be merged in more than one way, and which of two output
-layers is meant, only the model's maker knows; training the wrong one gives numbers that look like learning.
+Where it stands: `launch.py` asks before anything is imported or started, `families.py` before and after loading. The
+decision to question: all are refused instead of mended. An adapter can be merged in more than one way, which of two
+output layers is meant only the model's maker knows, and training the wrong one gives numbers that look like learning.
+Code that came with a model runs with the rights of whoever trains, so it is never run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from prefdata.errors import PrefdataError
 from prefdata.models import model_folder
@@ -14,8 +18,41 @@ from prefdata.models import model_folder
 HEAD_FILE = "score_head.safetensors"
 """The score head of a reward model lies beside its weights and is none of them."""
 
+OWN_CODE = (
+    "this trainer runs no code from a model folder; take a copy in a layout that transformers knows itself"
+)
+"""What is said of a model, a processor or a tokenizer that needs its own code."""
+
 _ROWS = 256
 """Rows of two large matrices that are compared: trained ones differ in all."""
+
+
+def refuse_own_code(name: str, settings: Mapping[str, Any]) -> None:
+    """A model whose config.json, given as `settings`, says that its class is code beside it."""
+    kind = settings.get("model_type")
+    if kind == "internvl_chat":
+        raise PrefdataError(
+            f"{name}: is in InternVL's original layout (model type `internvl_chat`); train takes the -hf one, such as "
+            "OpenGVLab/InternVL3-8B-hf."
+        )
+    if "auto_map" not in settings:
+        return
+    # It imports torch, which few models cost before their data is looked at.
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if kind not in CONFIG_MAPPING_NAMES:
+        raise PrefdataError(f"{name}: model type `{kind}` is code of its own (auto_map), and {OWN_CODE}.")
+
+
+def settings_of(name: str, folder: Path) -> dict[str, Any]:
+    """The config.json of a model folder; empty where there is none, as beside an adapter."""
+    path = folder / "config.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path.is_file() else {}
+    except msgspec.DecodeError as error:
+        raise PrefdataError(
+            f"{name}: its config.json is not valid ({error}); copy the model again."
+        ) from error
 
 
 def refuse_adapter(name: str, folder: Path) -> None:

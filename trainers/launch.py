@@ -50,6 +50,7 @@ def launch(config: TrainConfig) -> int:
     folder = model_folder(path)
     if folder is not None:
         given.refuse_adapter(config.model, folder)
+        given.refuse_own_code(config.model, given.settings_of(config.model, folder))
     load(Path(config.data), Path(config.image_root) if config.image_root else None)
     if config.nproc > 1 and "LOCAL_RANK" not in os.environ:
         return _start(config)

@@ -54,7 +54,7 @@ class Config(RunOptions, kw_only=True, frozen=True):
     stopped=GOES_ON,
     examples="""
     prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --out-dir runs --temperature 1 --top-k 0
-    prefdata dropout-ntp --checkpoint OpenGVLab/InternVL3-8B --engine vllm --tp 2 --prompt-path answers.jsonl
+    prefdata dropout-ntp --checkpoint OpenGVLab/InternVL3-8B-hf --engine vllm --tp 2 --prompt-path answers.jsonl
     prefdata dropout-ntp --engine openai --base-url http://gpu7:8000/v1 --checkpoint M --config run.yaml
     prefdata dropout-ntp --checkpoint demo --prompt-path answers.jsonl --dry-run
     """,

@@ -61,3 +61,47 @@ def test_lora_tensors_between_the_weights(copied: Any) -> None:
     folder = copied("llama", False, lambda tensors: tensors | {name: torch.zeros(2, 2)})
     with pytest.raises(PrefdataError, match=r"LoRA tensors that are not merged, such as .*lora_A\.default"):
         given.refuse_adapter("m", folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model_type": "internvl_chat"}, "InternVL's original layout .* OpenGVLab/InternVL3-8B-hf"),
+        (
+            {"model_type": "novel"},
+            "model type `novel` is code of its own .* runs no code from a model folder",
+        ),
+    ],
+)
+def test_code_beside_a_model_is_not_run_nor_asked_about(
+    settings: dict[str, Any], said: str, text_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a process is started, and by whoever opens the model alone."""
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"auto_map": auto}))
+    (tmp_path / "own.py").write_text("raise AssertionError('run')")
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("asked"))
+    monkeypatch.setattr(launch, "_start", lambda config: pytest.fail("processes would be started"))
+    with pytest.raises(PrefdataError, match=said):
+        launch.launch(config(tmp_path, text_pairs, nproc=2))
+    with pytest.raises(PrefdataError, match=said):
+        families.open_model(str(tmp_path))
+
+
+def test_a_known_model_type_needs_no_code_beside_it(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(models["llama"], tmp_path / "llama")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"auto_map": {"AutoConfig": "own.OwnConfig"}}))
+    assert families.open_model(str(folder)).proven
+
+
+def test_a_tokenizer_that_is_code_is_not_asked_about(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(models["llama"], tmp_path / "llama")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    own = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | own))
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("asked"))
+    with pytest.raises(PrefdataError, match="ask for code of their own, and this trainer runs no code"):
+        families.open_model(str(folder))
