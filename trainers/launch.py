@@ -46,6 +46,8 @@ def launch(config: TrainConfig) -> int:
     # A name that is wrong is told before torch is imported or a process started, which takes half a minute.
     path = resolve_model(config.model)
     needs.refuse_settings(config)
+    if _ERROR_FILE not in os.environ and not int(os.environ.get("RANK", "0")):  # once, not by every process
+        needs.warn_of_rate(config)
     _refuse_second_launcher(config)
     folder = model_folder(path)
     if folder is not None:

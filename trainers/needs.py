@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from prefdata.cli.config import read_config
 from prefdata.errors import PrefdataError
-from trainers import zerofile
+from prefdata.progress import say
+from trainers import recipe, zerofile
 from trainers.config import Stage, TrainConfig
 from trainers.filters import make_sieve
 
@@ -97,6 +99,18 @@ _USES = {
     ),
 }
 """By the name of the field. What is not here is of use in every run."""
+
+
+def warn_of_rate(config: TrainConfig) -> None:
+    """Adapters at the learning rate of a recipe that trains all parameters: they would hardly move."""
+    if config.recipe is None or not config.lora_rank:
+        return
+    published = read_config(recipe.path(config.recipe), TrainConfig)
+    if not published.get("lora_rank") and config.learning_rate == published.get("learning_rate"):
+        say(
+            f"warning: --learning-rate {config.learning_rate:g} is that of --recipe {config.recipe}, which trains all "
+            "parameters; adapters usually need a far higher one, for example --learning-rate 1e-4"
+        )
 
 
 def refuse_settings(config: TrainConfig) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from prefdata.cli.config import build, read_config
+from prefdata.cli.config import build, read_config, set_verbosity
 from prefdata.errors import PrefdataError
 from tests.support.program import prefdata
 from trainers import needs, recipe
@@ -107,3 +109,21 @@ def test_recipes_are_listed_and_unknown_ones_refused(tmp_path: Path) -> None:
     assert [line.split()[0] for line in listed.stdout.splitlines()] == recipe.names()
     with pytest.raises(PrefdataError, match="--recipe best: no such recipe"):
         recipe.path("best")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "warned"),
+    [
+        ("internvl3-mpo-8b", {"lora_rank": 4}, True),
+        ("internvl3-mpo-8b", {"lora_rank": 4, "learning_rate": 1e-4}, False),
+        ("internvl3-mpo-8b", {}, False),
+        ("ixc2.5-reward-lora", {"lora_rank": 64}, False),
+    ],
+)
+def test_adapters_at_the_rate_of_a_full_training_are_warned_of(
+    name: str, more: dict[str, Any], warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_verbosity(quiet=False, verbose=False)
+    needs.warn_of_rate(msgspec.structs.replace(settings(name), recipe=name, **more))
+    said = f"warning: --learning-rate 2e-07 is that of --recipe {name}"
+    assert (said in capsys.readouterr().err) == warned
