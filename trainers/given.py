@@ -38,9 +38,9 @@ def refuse_own_code(name: str, settings: Mapping[str, Any]) -> None:
     if "auto_map" not in settings:
         return
     # It imports torch, which few models cost before their data is looked at.
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
 
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING:
         raise PrefdataError(f"{name}: model type `{kind}` is code of its own (auto_map), and {OWN_CODE}.")
 
 
