@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from prefdata.cli.config import build, read_config, set_verbosity
+from prefdata.cli.config import build, read_config
 from prefdata.errors import PrefdataError
 from tests.support.program import prefdata
 from trainers import needs, recipe
@@ -121,9 +121,10 @@ def test_recipes_are_listed_and_unknown_ones_refused(tmp_path: Path) -> None:
     ],
 )
 def test_adapters_at_the_rate_of_a_full_training_are_warned_of(
-    name: str, more: dict[str, Any], warned: bool, capsys: pytest.CaptureFixture[str]
+    name: str, more: dict[str, Any], warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_verbosity(quiet=False, verbose=False)
+    said: list[str] = []
+    monkeypatch.setattr(needs, "say", said.append)
     needs.warn_of_rate(msgspec.structs.replace(settings(name), recipe=name, **more))
-    said = f"warning: --learning-rate 2e-07 is that of --recipe {name}"
-    assert (said in capsys.readouterr().err) == warned
+    expected = f"warning: --learning-rate 2e-07 is that of --recipe {name}, which trains all parameters"
+    assert [line.startswith(expected) for line in said] == [True] * warned
