@@ -136,6 +136,9 @@ def automatic_copies(gpus_each: int) -> int:
     from pipelines.machine import gpus
 
     found = len(gpus())
+    if not found:
+        say("--dp auto: no GPU here: 1 copy on the CPU")
+        return 1
     copies = max(1, found // gpus_each)
     say(f"--dp auto: {copies} {'copy' if copies == 1 else 'copies'} on {found} GPUs, {gpus_each} each")
     return copies

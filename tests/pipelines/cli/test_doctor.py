@@ -51,6 +51,15 @@ def test_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["versions"]["python"]
 
 
+def test_dp_auto_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan, "say", said.append)
+    monkeypatch.setattr("pipelines.machine.gpus", list)
+    plan.automatic_copies.cache_clear()
+    assert plan.automatic_copies(1) == 1
+    assert said == ["--dp auto: no GPU here: 1 copy on the CPU"]
+
+
 @pytest.mark.usefixtures("two_gpus")
 def test_with_gpus_the_plan_and_tp_auto_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said, found = doctor(tmp_path, "--checkpoint", "demo")
