@@ -20,7 +20,8 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     stage: Annotated[
         Stage,
         Meta(
-            description="What to train: sft (chosen answers), reward (a score head), dpo, or mpo (dpo + bco + sft)."
+            description="What to train: sft (chosen answers), reward (a score head), dpo, or mpo (dpo + bco + sft).",
+            extra={"preset": "recipe"},
         ),
     ]
     model: Annotated[str, Meta(description="Model folder, hub name owner/name, or `demo`.")]

@@ -8,7 +8,7 @@ and becomes `--batch-size INTEGER`, the YAML key `batch_size` (or `batch-size`),
 default, and the check with its sentence. Flags win over the file, the file over the defaults. Positional
 arguments and short names are named in `Meta(extra={"argument": True})` / `Meta(extra={"flags": ["-o"]})`,
 paths, which start at the project's settings file where they stand in it, in `"path": True` (`"folder": True`: one that
-must be there).
+must be there), a field without a default that every preset gives in `"preset": "recipe"`.
 """
 
 import logging
@@ -113,10 +113,14 @@ def build(config: type[C], values: dict[str, Any], places: dict[str, str]) -> C:
     places: the file that each value comes from which is no flag's.
     """
     missing = [f.name for f in msgspec.structs.fields(config) if f.required and f.name not in values]
+    hints = typing.get_type_hints(config, include_extras=True)
     if missing:
         names = ", ".join(_shown(config, name) for name in missing)
-        raise PrefdataError(f"Missing {names}; give it on the command line or in the --config file.")
-    hints = typing.get_type_hints(config, include_extras=True)
+        given = [
+            f"{_preset(hints[name])} gives {_shown(config, name)}" for name in missing if _preset(hints[name])
+        ]
+        more = "".join(f"; a {one}, too" for one in given)
+        raise PrefdataError(f"Missing {names}; give it on the command line or in the --config file{more}.")
     try:
         built = msgspec.convert(values, config, strict=False)
     except msgspec.ValidationError as error:
@@ -282,7 +286,7 @@ def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
     # A trailing underscore lets a flag be a Python keyword (`from_` is `--from`).
     long = "--" + field.name.rstrip("_").replace("_", "-")
     names = [*extra.get("flags", ()), f"{long}/--no-{long[2:]}" if is_flag else long, field.name]
-    help_text = (meta.description or "") + _default_text(field)
+    help_text = (meta.description or "") + _default_text(field, _preset(hint))
     # With `default=None` "not given" can be told from "given the default", so that a file's value survives.
     return click.Option(
         names,
@@ -294,9 +298,15 @@ def _parameter(field: msgspec.structs.FieldInfo, hint: Any) -> click.Parameter:
     )
 
 
-def _default_text(field: msgspec.structs.FieldInfo) -> str:
+def _preset(hint: Any) -> str | None:
+    """The flag of a preset that gives a field which has no default."""
+    preset = (_meta(hint).extra or {}).get("preset")
+    return f"--{preset}" if preset else None
+
+
+def _default_text(field: msgspec.structs.FieldInfo, preset: str | None) -> str:
     if field.required:
-        return "  [required]"
+        return f"  [required without {preset}]" if preset else "  [required]"
     if field.default is msgspec.NODEFAULT or field.default is None or field.default is False:
         return ""
     if field.default in ("", ()):

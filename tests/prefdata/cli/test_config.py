@@ -90,6 +90,23 @@ def test_a_missing_required_value_is_named() -> None:
         run("--count", "1")
 
 
+def test_what_a_preset_gives_is_required_without_it_alone() -> None:
+    class Preset(msgspec.Struct, kw_only=True):
+        stage: Annotated[str, Meta(description="What.", extra={"preset": "recipe"})]
+        recipe: str | None = None
+
+    @config_command(Preset, name="probe", section="Data", examples="prefdata probe")
+    def command(config: Preset) -> int | None:
+        """Probe."""
+        return None
+
+    assert "[required without --recipe]" in CliRunner().invoke(command, ["--help"]).output
+    with pytest.raises(
+        PrefdataError, match=r"Missing --stage; .* --config file; a --recipe gives --stage, too\."
+    ):
+        command.main(["--recipe", "x"], standalone_mode=False)
+
+
 def test_help_shows_defaults_and_examples_as_typed() -> None:
     command, _ = make()
     text = CliRunner().invoke(command, ["--help"]).output
