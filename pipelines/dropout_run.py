@@ -17,7 +17,7 @@ from pipelines.dry_run import rehearse
 from pipelines.engines import make_engine
 from pipelines.engines.base import Engine, Reply, Request
 from pipelines.feed import feed, shard
-from pipelines.filters import Keep
+from pipelines.filters import AT_LIMIT, Keep
 from pipelines.output import (
     checkpoint_name,
     exit_code,
@@ -96,6 +96,11 @@ def run(config: "Config") -> int | None:
         describe(path, settings, rundir.manifest["counts"], root, path.name)
     reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items()) or "none"
     say(f"{many(len(asked), 'row')}: {many(pairs, 'pair')} kept; dropped: {reasons}")
+    if not pairs and list(dropped) == [AT_LIMIT]:
+        say(
+            f"every answer was cut at --max-new-tokens {config.max_new_tokens}: raise --max-new-tokens, or keep them "
+            "with --keep-truncated"
+        )
     if tokens.generated and pairs:
         say(f"{tokens.generated} tokens generated{speed}, {tokens.generated / pairs:.0f} for each pair kept")
     trainable = f"   to train on them: --data {path / 'meta.json'}" if (path / "meta.json").exists() else ""

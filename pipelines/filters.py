@@ -18,6 +18,8 @@ from pipelines.language import other_language
 from prefdata.formats.mmpr import squeezed
 from prefdata.rules.repetition import loop
 
+AT_LIMIT = "length limit hit"
+
 # Equal but for so few words, and with the same numbers, counts as the same answer.
 _SAME_WORDS = 0.95
 
@@ -45,7 +47,7 @@ def reason_against(sample: Sample, prefix: str, chosen: str, keep: Keep) -> str 
     if not keep.repetition and loop(text) and not loop(chosen):
         return "degenerate repetition"
     if sample.finish_reason == "length" and not keep.truncated:
-        return "length limit hit"
+        return AT_LIMIT
     if not any(map(_says, text)):
         return "empty continuation"
     if "\ufffd" in text:

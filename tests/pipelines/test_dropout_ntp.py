@@ -111,6 +111,31 @@ def test_every_reason_is_counted_and_kept_with_its_row(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["kept"] == 1, switch
 
 
+def test_a_run_cut_at_the_limit_alone_says_what_to_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pipelines.dropout_run.say", said.append)
+    hint = "every answer was cut at --max-new-tokens 64: raise --max-new-tokens, or keep them with --keep-truncated"
+    rows = [{"question": "x?", "chosen": CHOSEN}]
+    run(tmp_path, rows, [" and drives"], "--max-new-tokens", "64", finish_reason="length")
+    assert hint in said
+    said.clear()
+    run(
+        tmp_path,
+        rows,
+        [" I cannot see the image."],
+        "--max-new-tokens",
+        "64",
+        "--seed",
+        "1",
+        "--out-dir",
+        "other",
+    )
+    assert said
+    assert hint not in said
+
+
 @pytest.mark.parametrize("text", [" at the corner near two people.", " at the corner, near two people!"])
 def test_keep_same(tmp_path: Path, text: str) -> None:
     row = {"question": "x?", "chosen": CHOSEN}
