@@ -244,7 +244,7 @@ class TrainConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         Annotated[int, Meta(ge=0)] | None,
         Meta(
             description="Processes that make rows ahead of the device, and tokenise data that takes long.  "
-            "[default: 4 on a GPU, else 0; for tokenising, the cores up to 8]"
+            "[default: 4 on a GPU, else 0; for tokenising, the cores up to 8; never more than the cores]"
         ),
     ] = None
     report_to: Annotated[

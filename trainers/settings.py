@@ -5,6 +5,7 @@ no optimizer block. Trainer builds the optimiser from our flags; a second descri
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,20 @@ def training_arguments(config: TrainConfig, output: Path, todo: Any) -> Any:
 
 
 def loading_processes(config: TrainConfig) -> int:
-    """How many processes make rows ahead of the device; on a CPU they would only take the cores that train."""
+    """How many processes make rows ahead of the device; on a CPU they would only take the cores that train.
+
+    A recipe's number is that of its machine: more than this one has cores would only wait for each other.
+    """
     if config.num_workers is not None:
-        return config.num_workers
-    return _LOADERS_OF_A_GPU if torch.cuda.is_available() else 0
+        if config.num_workers > cores():
+            say(f"--num-workers {config.num_workers}: only {cores()} make rows, for so many cores are here")
+        return min(config.num_workers, cores())
+    return min(_LOADERS_OF_A_GPU, cores()) if torch.cuda.is_available() else 0
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def deepspeed_config(name: str) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ so nothing but finished records, a few pieces ahead, travels between processes. 
 turns out to take longer than some seconds: they would not have begun before a small file is done.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from trainers.config import TrainConfig
 from trainers.families import Opened
 from trainers.filters import Sieve, make_sieve
 from trainers.pixels import PixelStore
+from trainers.settings import cores
 from trainers.trees import BadRow, Measure
 from trainers.treestore import encode
 
@@ -141,9 +141,8 @@ def _records(mixture: Mixture) -> Iterator[tuple[int, str, Record]]:
 
 def _workers(config: TrainConfig) -> int:
     if config.num_workers is not None:
-        return config.num_workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS) if cores > 1 else 0
+        return min(config.num_workers, cores())
+    return min(cores(), _MOST_WORKERS) if cores() > 1 else 0
 
 
 def _in_workers(
