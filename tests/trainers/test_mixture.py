@@ -55,7 +55,7 @@ def train(mixture: Path, model: Path, record: Path, stop: int, *more: str) -> li
         for rank in range(PROCESSES)
     ]
     try:
-        return [process.wait(timeout=150) for process in processes]
+        return [process.wait(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
