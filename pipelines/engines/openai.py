@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipelines.engines.base import Abilities, Reply, Request, Sampling, sample_seed
+from pipelines.engines.one_by_one import OneByOne
 from pipelines.engines.openai_client import Client, Failed, Refused
 from pipelines.engines.openai_prefix import Mode, Said, Shown, prove, with_prefix
 from pipelines.engines.openai_settings import settings_of
@@ -46,15 +47,14 @@ _SEEDS = 1 << 31
 _START_RETRIES = 1
 
 
-class OpenAIEngine:
+class OpenAIEngine(OneByOne):
     """One model of one server."""
 
     name = "openai"
-    batch_size = 1
 
     def __init__(self, options: "EngineOptions") -> None:
+        super().__init__(options, Pictures(options.num_workers, read=self._address))
         self._settings = settings_of(options)
-        self._options = options
         self._model = options.checkpoint
         self._client: Client | None = None
         self._tokenizer: Any = None
@@ -64,10 +64,6 @@ class OpenAIEngine:
         self._survives_seeds = False
         root = getattr(options, "image_root", None)
         self._image_root = Path(root) if root else None
-        # Those that are one too many for the connections wait with their images read.
-        self.calls = options.in_flight + options.num_workers
-        self._in_flight = asyncio.Semaphore(options.in_flight)
-        self._pictures = Pictures(options.num_workers, read=self._address)
         if self._settings.images.startswith("http") and root is None:
             raise PrefdataError("--engine-arg images=http...: give --image-root, whose files lie there.")
 
@@ -102,10 +98,6 @@ class OpenAIEngine:
             template_hash="server",
             model_hash=content_id("openai", self._model),
         )
-
-    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
-        """Ask each request of the batch; one that cannot be answered fails alone."""
-        return list(await asyncio.gather(*map(self._with_images, batch)))
 
     def encode(self, text: str) -> list[int]:
         """Token ids by the tokenizer that was named. Raises PrefdataError where none was."""
@@ -164,13 +156,6 @@ class OpenAIEngine:
     def _address(self, source: Path | bytes) -> tuple[str, int]:
         address = address_of(source, self._settings.images, self._image_root)
         return address, len(address)
-
-    async def _with_images(self, request: Request) -> Reply:
-        async with self._pictures.of([request]) as (images,):
-            if isinstance(images, PrefdataError):
-                return Reply(id=request.id, error=str(images).rstrip("."))
-            async with self._in_flight:
-                return await self._answer(request, images)
 
     async def _answer(self, request: Request, images: list[str]) -> Reply:
         if not self._keeps_leading_blanks and request.prefix[:1].isspace():

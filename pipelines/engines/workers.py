@@ -5,11 +5,11 @@ Where it stands: `vllm.py` and `lmdeploy.py` are such engines; each says how it 
 
 import asyncio
 import subprocess
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.engines.base import Reply, Request
+from pipelines.engines.one_by_one import OneByOne
 from pipelines.engines.orphans import release
 from pipelines.engines.pictures import Pictures
 from pipelines.engines.rendering import Renderer, load_renderer
@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 _CTRL_C_SECONDS = 1.0
 
 
-class WorkerEngine(ABC):
-    """A model, its prompt renderer, the images of its requests, and the guard of its workers."""
-
-    batch_size = 1
+class WorkerEngine(OneByOne):
+    """A model, its prompt renderer, and the guard of its workers."""
 
     def __init__(self, options: "EngineOptions") -> None:
-        self._options = options
-        # Those that are one too many for the engine wait with their images read.
-        self.calls = options.in_flight + options.num_workers
-        self._in_flight = asyncio.Semaphore(options.in_flight)
-        self._pictures = Pictures(options.num_workers)
+        super().__init__(options, Pictures(options.num_workers))
         self._model = resolve_model(options.checkpoint)
         self._guard: subprocess.Popen[bytes] | None = None
         self._renderer: Renderer | None = None
@@ -44,10 +38,6 @@ class WorkerEngine(ABC):
         if self._renderer is None:
             self._renderer = load_renderer(self._model, trust_remote_code=self._options.trust_remote_code)
         return self._renderer
-
-    async def generate(self, batch: Sequence[Request]) -> list[Reply]:
-        """Ask each request of the batch; one that cannot be answered fails alone."""
-        return list(await asyncio.gather(*map(self._with_images, batch)))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text by the model's own tokenizer."""
@@ -60,17 +50,6 @@ class WorkerEngine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Stop the workers and wait for their end."""
-
-    @abstractmethod
-    async def _answer(self, request: Request, images: list[Any]) -> Reply:
-        """Ask one request with its images."""
-
-    async def _with_images(self, request: Request) -> Reply:
-        async with self._pictures.of([request]) as (images,):
-            if isinstance(images, PrefdataError):
-                return Reply(id=request.id, error=str(images).rstrip("."))
-            async with self._in_flight:
-                return await self._answer(request, images)
 
     async def _stop_if_cancelled(self) -> None:
         """Stopped while the model was loading: whoever called never got an engine to close."""
