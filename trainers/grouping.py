@@ -9,10 +9,9 @@ pairs share a step differs, and steps no longer mix as many questions.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import overload
 
 from trainers.config import TrainConfig
-from trainers.trees import Branch, Measure, Tree, measured
+from trainers.trees import Branch, LazyTrees, Measure, Tree, measured
 
 
 def merge(trees: Sequence[Tree]) -> Tree:
@@ -38,7 +37,7 @@ def merge(trees: Sequence[Tree]) -> Tree:
     return Tree(place, first.trunk, tuple(branches.values()), tuple(pairs), first.images, kept_margins)
 
 
-class Groups(Sequence[Tree]):
+class Groups(LazyTrees):
     """The trees of single rows, and behind them the grouped trees that epochs asked for, merged when they are read."""
 
     def __init__(self, single: Sequence[Tree], config: TrainConfig) -> None:
@@ -65,13 +64,8 @@ class Groups(Sequence[Tree]):
     def __len__(self) -> int:
         return len(self._measures)
 
-    @overload
-    def __getitem__(self, number: int) -> Tree: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Tree]: ...
-    def __getitem__(self, number: int | slice) -> Tree | list[Tree]:
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
+    def tree(self, number: int) -> Tree:
+        """A single tree, or a group behind them."""
         if number < len(self.single):
             return self.single[number]
         return merge([self.single[member] for member in self._members[number - len(self.single)]])

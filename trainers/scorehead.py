@@ -16,7 +16,7 @@ part and is left as it was given, so that the saved folder still is a model that
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import torch
 
@@ -24,7 +24,7 @@ from prefdata.errors import PrefdataError
 from trainers.families import Opened
 from trainers.forest import Row
 from trainers.logprobs import AnswerHead
-from trainers.trees import Measure, Tree, measured
+from trainers.trees import LazyTrees, Measure, Tree, measured
 
 Pooling = Literal["last", "mean", "token"]
 CHILD = "score"
@@ -178,7 +178,7 @@ def pool_of(row: Row, pooling: Pooling) -> Pool:
     )
 
 
-class Whole(Sequence[Tree]):
+class Whole(LazyTrees):
     """Trees as a reward model reads them: every token of an answer is input, with a token, if any, behind it."""
 
     def __init__(self, trees: Sequence[Tree], token: int | None) -> None:
@@ -193,16 +193,9 @@ class Whole(Sequence[Tree]):
     def __len__(self) -> int:
         return len(self.trees)
 
-    @overload
-    def __getitem__(self, number: int) -> Tree: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Tree]: ...
-    def __getitem__(self, number: int | slice) -> Tree | list[Tree]:
-        if isinstance(number, slice):
-            return [self._whole(tree) for tree in self.trees[number]]
-        return self._whole(self.trees[number])
-
-    def _whole(self, tree: Tree) -> Tree:
+    def tree(self, number: int) -> Tree:
+        """With every token of its answers as input."""
+        tree = self.trees[number]
         end = () if self.token is None else (self.token,)
         branches = tuple(
             replace(

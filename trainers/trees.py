@@ -5,6 +5,7 @@ The decision to question: which token is supervised is a flag per token, set fro
 Nothing later looks at token values to find padding or answers: id 0 is an ordinary character in some vocabularies.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,7 +78,26 @@ def measured(trees: "Sequence[Tree]") -> Sequence[Measure]:
     return trees.measures if isinstance(trees, Measured) else [tree.measure for tree in trees]
 
 
-class Chosen(Sequence["Tree"]):
+class LazyTrees(Sequence["Tree"]):
+    """Trees that are read or made when they are asked for. A subclass says how many there are, and gives one."""
+
+    @abstractmethod
+    def tree(self, number: int) -> "Tree":
+        """The tree of that number, from 0 on."""
+
+    @overload
+    def __getitem__(self, number: int) -> "Tree": ...
+    @overload
+    def __getitem__(self, number: slice) -> "list[Tree]": ...
+    def __getitem__(self, number: int | slice) -> "Tree | list[Tree]":
+        if isinstance(number, slice):
+            return [self.tree(one) for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        return self.tree(number % len(self))
+
+
+class Chosen(LazyTrees):
     """Some trees of a sequence, read when they are asked for."""
 
     def __init__(self, trees: "Sequence[Tree]", numbers: Sequence[int]) -> None:
@@ -92,13 +112,8 @@ class Chosen(Sequence["Tree"]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, number: int) -> "Tree": ...
-    @overload
-    def __getitem__(self, number: slice) -> "list[Tree]": ...
-    def __getitem__(self, number: int | slice) -> "Tree | list[Tree]":
-        if isinstance(number, slice):
-            return [self.trees[one] for one in self.numbers[number]]
+    def tree(self, number: int) -> "Tree":
+        """One of the chosen."""
         return self.trees[self.numbers[number]]
 
 

@@ -14,12 +14,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO
 
 import msgspec
 
 from prefdata.jsonl import atomic_writer
-from trainers.trees import Branch, Measure, Tree
+from trainers.trees import Branch, LazyTrees, Measure, Tree
 
 _MAGIC = b"prefdata-trees-1\n"
 _TAIL = 8 + len(_MAGIC)
@@ -106,7 +106,7 @@ def writing(path: Path) -> Iterator[TreeWriter]:
         yield TreeWriter(stream)
 
 
-class TreeStore(Sequence[Tree]):
+class TreeStore(LazyTrees):
     """The trees of a file, read from it each time they are asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -131,16 +131,8 @@ class TreeStore(Sequence[Tree]):
     def __len__(self) -> int:
         return len(self.measures)
 
-    @overload
-    def __getitem__(self, number: int) -> Tree: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Tree]: ...
-    def __getitem__(self, number: int | slice) -> Tree | list[Tree]:
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(number)
-        number %= len(self)
+    def tree(self, number: int) -> Tree:
+        """Read and decoded."""
         start = self._offsets[number]
         return decode(self._read(start, self._offsets[number + 1] - start))
 
